@@ -1,0 +1,282 @@
+"""
+FlowsClient: the 17 operations of Flows v1, and nothing more.
+
+What a failure means, and which are tried again, is decided below: `answers` and `session`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from airflow_provider_orchestration.api import definitions, inputs, operations
+from airflow_provider_orchestration.api.models import (
+    Activity,
+    Instance,
+    Occurrence,
+    ServerInfo,
+    StageHistory,
+    Trigger,
+    Workflow,
+)
+from airflow_provider_orchestration.api.session import ClientSettings, FlowsSession
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+Timeout = float | tuple[float, float] | None
+
+TRIGGERS_PER_PAGE = 100  # the most that the server gives; without asking it gives 15, and never a cursor
+
+
+class FlowsClient:
+    """
+    Calls the operations of one Flows. Safe to use from many threads at once.
+
+    Every operation takes two more arguments by name:
+
+    - ``retries``: how many further tries at most, default 4, 0 for none. Reads are tried again on broken connections,
+      408, 429 and 5xx (a 500, which may mean anything, twice at most). Writes only where it is proven that nothing
+      happened: no connection, no token, 429. ``Retry-After`` is kept, up to 60 s.
+    - ``timeout``: seconds for one try, or a pair of them to connect and to read. Default: those of the settings.
+
+    Errors of every operation (`FlowsApiError` and below, see `exceptions`) carry the operation, status and ids. A write
+    that raises `OutcomeUnknownError` may have happened or still happen; with any other error it has not happened.
+    Arguments that are wrong raise `InvalidInputError` before anything is sent.
+
+    :param settings: how to reach Flows
+    :param on_token: called with each new token before it is used, to have it masked in logs
+    """
+
+    def __init__(self, settings: ClientSettings, on_token: Callable[[str], None] | None = None) -> None:
+        self.settings = settings
+        self.session = FlowsSession(settings, on_token)
+
+    def close(self) -> None:
+        """Close the kept connections. The client can be used again; it then opens new ones."""
+        self.session.close()
+
+    def __enter__(self) -> FlowsClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def server_now(self) -> float:
+        """
+        Return the time by the server's clock, in epoch seconds, at most about a second too early.
+
+        Known from the ``Date`` of the latest answer; before the first answer it is this machine's time.
+        """
+        return self.session.clock.now()
+
+    # --- the server and workflows
+
+    def orchestrationget_server_info(self, *, retries: int | None = None, timeout: Timeout = None) -> ServerInfo:
+        """Return the version of Flows. Needs no authentication: proves the address, and nothing of the credentials."""
+        return self.session.call(operations.GET_SERVER_INFO, ServerInfo, retries=retries, timeout=timeout)
+
+    get_server_info = orchestrationget_server_info
+
+    def list_workflows(self, *, retries: int | None = None, timeout: Timeout = None) -> list[Workflow]:
+        """Return all workflows that are not deleted."""
+        return self.session.call_list(operations.LIST_WORKFLOWS, Workflow, retries=retries, timeout=timeout)
+
+    def create_workflow(
+        self, definition: Mapping[str, Any] | str, *, retries: int | None = None, timeout: Timeout = None
+    ) -> Workflow:
+        """
+        Create a workflow from a dict, JSON text or YAML text: ``{"name": ..., "stages": [{kind: {...}}, ...]}``.
+
+        In YAML only ``true``, ``false``, ``null`` and whole numbers are more than text: ``on``, ``no``, dates and the
+        like stay what was written. A number with a fraction is refused in all forms: money is a text of a whole number.
+
+        :raises RefusedInputError: Flows says what is wrong with it
+        """
+        body = definitions.read_definition(definition)
+        return self.session.call(operations.CREATE_WORKFLOW, Workflow, body=body, retries=retries, timeout=timeout)
+
+    def get_workflow(self, workflow_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Workflow:
+        """Return a workflow. One that was deleted is returned, too, with `deleted_at`."""
+        ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
+        return self.session.call(operations.GET_WORKFLOW, Workflow, ids, retries=retries, timeout=timeout)
+
+    def delete_workflow(self, workflow_id: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
+        """Delete a workflow. Its running instances go on, and it can still be run."""
+        ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
+        self.session.call_empty(operations.DELETE_WORKFLOW, ids, retries=retries, timeout=timeout)
+
+    def run_workflow(
+        self,
+        workflow_id: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        wait: bool | None = None,
+        before_send: Callable[[], None] | None = None,
+        retries: int | None = None,
+        timeout: Timeout = None,
+    ) -> Instance:
+        """
+        Start an instance of a workflow. **Not idempotent**: a second call pays a second time.
+
+        :param variables: what the workflow's ``${name}`` stand for, text to text
+        :param wait: asks the server to wait for the end; known servers do not, so look with `get_instance`
+        :param before_send: called immediately before each try is sent, with nothing between; where it raises, that try
+            is not sent and its error passes
+        """
+        ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
+        body = inputs.check_texts("variables", variables)
+        operation = operations.RUN_WORKFLOW_AND_WAIT if wait else operations.RUN_WORKFLOW
+        return self.session.call(
+            operation, Instance, ids, body=body, retries=retries, timeout=timeout, before_send=before_send
+        )
+
+    # --- instances
+
+    def list_instances(
+        self,
+        workflow_id: str | None = None,
+        running: bool | None = None,
+        *,
+        retries: int | None = None,
+        timeout: Timeout = None,
+    ) -> list[Instance]:
+        """
+        Return all instances, oldest first, without their `status`. Those of deleted workflows are missing.
+
+        :param workflow_id: only those of this workflow
+        :param running: True: only those that have not ended. False gives all of them: the server does not filter then.
+        """
+        query: dict[str, str] = {}
+        if workflow_id is not None:
+            query["workflowID"] = inputs.check_id("workflow_id", workflow_id)
+        if running is not None:
+            query["running"] = "true" if running else "false"
+        ids = {} if workflow_id is None else {"workflow_id": workflow_id}
+        return self.session.call_list(
+            operations.LIST_INSTANCES, Instance, ids, query=query, retries=retries, timeout=timeout
+        )
+
+    def get_instance(self, instance_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Instance:
+        """Return an instance with its workflow and, as `status`, the stages that have begun."""
+        ids = {"instance_id": inputs.check_id("instance_id", instance_id)}
+        return self.session.call(operations.GET_INSTANCE, Instance, ids, retries=retries, timeout=timeout)
+
+    def get_instance_history(
+        self, instance_id: str, *, retries: int | None = None, timeout: Timeout = None
+    ) -> list[StageHistory]:
+        """
+        Return the stages that have begun, with their input, in which the variables are filled in.
+
+        :raises NotFoundError: no such instance; or it has only just begun; or the engine has forgotten it, after days
+        """
+        ids = {"instance_id": inputs.check_id("instance_id", instance_id)}
+        return self.session.call_list(
+            operations.GET_INSTANCE_HISTORY, StageHistory, ids, retries=retries, timeout=timeout
+        )
+
+    def get_instance_stage_history(
+        self, instance_id: str, number: int, *, retries: int | None = None, timeout: Timeout = None
+    ) -> list[Activity]:
+        """
+        Return what a stage does: the only place that shows a step that is tried again and again.
+
+        :param number: of the stage, from 0
+        :raises NotFoundError: no such instance, the stage has not begun, or the engine has forgotten it, after days
+        """
+        ids = {
+            "instance_id": inputs.check_id("instance_id", instance_id),
+            "number": inputs.check_stage_number(number),
+        }
+        return self.session.call_list(
+            operations.GET_INSTANCE_STAGE_HISTORY, Activity, ids, retries=retries, timeout=timeout
+        )
+
+    def send_event(self, instance_id: str, name: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
+        """
+        Send an event to an instance. **No error does not mean that it was taken**: one that no stage waits for is lost.
+
+        :raises NotFoundError: no such instance, or its stage does not listen yet
+        :raises InstanceEndedError: the instance has ended
+        """
+        ids = {"instance_id": inputs.check_id("instance_id", instance_id)}
+        body = {"name": inputs.check_text("name", name)}
+        self.session.call_empty(operations.SEND_EVENT, ids, body=body, retries=retries, timeout=timeout)
+
+    def cancel_event(self, instance_id: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
+        """Ask for an instance to be cancelled. Known servers say yes and go on: look with `get_instance`."""
+        ids = {"instance_id": inputs.check_id("instance_id", instance_id)}
+        self.session.call_empty(operations.CANCEL_EVENT, ids, retries=retries, timeout=timeout)
+
+    # --- Flows triggers
+
+    def list_triggers(
+        self, name: str | None = None, *, retries: int | None = None, timeout: Timeout = None
+    ) -> list[Trigger]:
+        """
+        Return Flows triggers: 100 at most, the server gives no more; the log warns where there were as many.
+
+        :param name: only those of this very name; picked here, as the server answers its own filter with an error
+        """
+        query = {"pageSize": str(TRIGGERS_PER_PAGE)}
+        triggers = self.session.call_list(
+            operations.LIST_TRIGGERS, Trigger, query=query, retries=retries, timeout=timeout
+        )
+        if len(triggers) >= TRIGGERS_PER_PAGE:
+            log.warning(
+                "list_triggers: the server gave %d triggers, the most that it gives; there may be more", len(triggers)
+            )
+        return triggers if name is None else [trigger for trigger in triggers if trigger.name == name]
+
+    def create_trigger(
+        self,
+        event: str,
+        workflow_id: str,
+        *,
+        name: str | None = None,
+        filter: str | None = None,  # noqa: A002 - the API's own name
+        vars: Mapping[str, str] | None = None,  # noqa: A002 - the API's own name
+        version: str | None = None,
+        retries: int | None = None,
+        timeout: Timeout = None,
+    ) -> Trigger:
+        """
+        Create a Flows trigger: it runs the workflow when such an event comes.
+
+        :param event: type of the event, e.g. ``COMMITTED_TRANSACTIONS``
+        :param filter: expression over ``event`` (its payload) that must be true, in expr-lang
+        :param vars: variables of the run, each an expression over ``event``
+        :param version: only events of this version, e.g. ``v2``
+        :raises NotFoundError: no such workflow
+        :raises RefusedInputError: e.g. an expression that does not compile
+        """
+        body: dict[str, Any] = {
+            "event": inputs.check_text("event", event),
+            "workflowID": inputs.check_id("workflow_id", workflow_id),
+        }
+        optional = {"name": name, "filter": filter, "version": version}
+        body |= {key: inputs.check_text(key, value) for key, value in optional.items() if value is not None}
+        if vars is not None:
+            body["vars"] = inputs.check_texts("vars", vars)
+        ids = {"workflow_id": workflow_id}
+        return self.session.call(operations.CREATE_TRIGGER, Trigger, ids, body=body, retries=retries, timeout=timeout)
+
+    def read_trigger(self, trigger_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Trigger:
+        """Return a Flows trigger."""
+        ids = {"trigger_id": inputs.check_id("trigger_id", trigger_id)}
+        return self.session.call(operations.READ_TRIGGER, Trigger, ids, retries=retries, timeout=timeout)
+
+    def delete_trigger(self, trigger_id: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
+        """Delete a Flows trigger. Its occurrences remain."""
+        ids = {"trigger_id": inputs.check_id("trigger_id", trigger_id)}
+        self.session.call_empty(operations.DELETE_TRIGGER, ids, retries=retries, timeout=timeout)
+
+    def list_triggers_occurrences(
+        self, trigger_id: str, *, retries: int | None = None, timeout: Timeout = None
+    ) -> list[Occurrence]:
+        """Return the firings of a Flows trigger; none for an unknown one."""
+        ids = {"trigger_id": inputs.check_id("trigger_id", trigger_id)}
+        return self.session.call_list(
+            operations.LIST_TRIGGERS_OCCURRENCES, Occurrence, ids, retries=retries, timeout=timeout
+        )

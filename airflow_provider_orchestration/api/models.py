@@ -1,0 +1,168 @@
+"""
+What Flows answers, as typed values.
+
+They read what the server really sends: unknown fields are ignored, null for a list is an empty one, times have up to
+nine decimals (kept to the microsecond), ids are any text. What a decision may rest on is required: an instance without
+`terminated` does not read as one that runs. Money is never a float: amounts are whole numbers of any size.
+"""
+
+# No `from __future__ import annotations`: msgspec needs the types at run time, and linters would move the imports away.
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+
+from airflow_provider_orchestration.exceptions import InvalidAnswerError
+
+_T = TypeVar("_T")
+if TYPE_CHECKING:
+    # Flows sends null for an empty list or map; after reading they are never None.
+    _List = list[_T]
+    _Map = dict[str, _T]
+else:
+    _List = list[_T] | None
+    _Map = dict[str, _T] | None
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The base of all models: values that do not change, with attributes in Python's spelling."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the value as JSON-able data: the API's own field names, times as ISO 8601 texts, None where absent."""
+        data: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return data
+
+
+class ServerInfo(Model, frozen=True, kw_only=True):
+    """The answer of ``/_info``."""
+
+    version: str
+
+
+class _Config(Model, frozen=True, kw_only=True):
+    name: str | None = None
+    stages: list[dict[str, Any]] | None = None
+
+
+class Workflow(Model, frozen=True, kw_only=True):
+    """A definition: its name and its stages. `deleted_at` is set once it has been deleted; it can still be run then."""
+
+    id: str
+    config: msgspec.Raw
+    created_at: Time
+    updated_at: Time | None = None
+    deleted_at: Time | None = None
+
+    # `config` is decoded when asked for: a list of instances repeats the whole definition in every item.
+
+    @property
+    def name(self) -> str:
+        """Name of the workflow; empty where it has none."""
+        return self._read_config().name or ""
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        """The stages, each ``{kind: {...}}``, e.g. ``[{"wait_event": {"event": "approved"}}]``."""
+        return self._read_config().stages or []
+
+    def _read_config(self) -> _Config:
+        try:
+            return msgspec.json.decode(self.config, type=_Config)
+        except msgspec.ValidationError as error:
+            raise InvalidAnswerError(f"workflow {self.id}: no valid config: {error}", workflow_id=self.id) from error
+
+
+class StageStatus(Model, frozen=True, kw_only=True):
+    """How far a stage has come: begun when it is there, ended when it has `terminated_at`."""
+
+    stage: int
+    started_at: Time
+    instance_id: str | None = msgspec.field(name="instanceID", default=None)
+    temporal_run_id: str | None = msgspec.field(name="temporalRunID", default=None)
+    terminated_at: Time | None = None
+    error: str | None = None
+
+
+class Instance(Model, frozen=True, kw_only=True):
+    """One run of a workflow. Items of a list have no `status`, a run just submitted has no `workflow`."""
+
+    id: str
+    workflow_id: str = msgspec.field(name="workflowID")
+    created_at: Time
+    terminated: bool
+    workflow: Workflow | None = None
+    updated_at: Time | None = None
+    terminated_at: Time | None = None
+    error: str | None = None
+    status: _List[StageStatus] = msgspec.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _replace_null(self, "status", list)
+
+
+class StageHistory(Model, frozen=True, kw_only=True):
+    """A stage that has begun, as the engine tells it. `input` has the run's variables filled in."""
+
+    name: str
+    terminated: bool
+    started_at: Time
+    input: _Map[Any] = msgspec.field(default_factory=dict)
+    terminated_at: Time | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        _replace_null(self, "input", dict)
+
+
+class Activity(Model, frozen=True, kw_only=True):
+    """A step of a stage, e.g. ``CreateTransaction``. One that is retried has `last_failure` and `next_execution`."""
+
+    name: str
+    terminated: bool
+    started_at: Time
+    input: _Map[Any] = msgspec.field(default_factory=dict)
+    output: dict[str, Any] | None = None
+    terminated_at: Time | None = None
+    error: str | None = None
+    last_failure: str | None = None
+    attempt: int = 0
+    next_execution: Time | None = None
+
+    def __post_init__(self) -> None:
+        _replace_null(self, "input", dict)
+
+
+class Trigger(Model, frozen=True, kw_only=True):
+    """A Flows trigger: starts an instance of its workflow when an event comes that its filter lets through."""
+
+    id: str
+    event: str
+    workflow_id: str = msgspec.field(name="workflowID")
+    created_at: Time
+    name: str | None = None
+    filter: str | None = None
+    version: str | None = None
+    vars: _Map[str] = msgspec.field(default_factory=dict)
+    workflow: Workflow | None = None
+
+    def __post_init__(self) -> None:
+        _replace_null(self, "vars", dict)
+
+
+class Occurrence(Model, frozen=True, kw_only=True):
+    """One firing of a Flows trigger. With an `error` it started nothing."""
+
+    trigger_id: str = msgspec.field(name="triggerID")
+    date: Time
+    event: dict[str, Any]
+    id: str | None = None
+    workflow_instance_id: str | None = msgspec.field(name="workflowInstanceID", default=None)
+    workflow_instance: Instance | None = None
+    error: str | None = None
+
+
+def _replace_null(value: Model, field: str, empty: type[Any]) -> None:
+    if getattr(value, field) is None:
+        msgspec.structs.force_setattr(value, field, empty())

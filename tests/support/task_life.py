@@ -1,0 +1,191 @@
+"""
+The life of one task of one DAG run as Airflow leads it: tries, deferrals, retries, clears, and a state store that
+refuses executions that are no longer current. So a thousand lives cost seconds; the same on a real Airflow is in e2e.
+
+Each execution gets a new operator, as each is a process of its own; triggers go through their serialisation. What they
+talk to is real HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+
+
+class StaleExecutionError(Exception):
+    """What Airflow's API answers (404) to a store write of an execution that is no longer the current one."""
+
+
+@dataclass
+class StateStore:
+    """The rows of one task instance, and which execution is the current one."""
+
+    rows: dict[str, Any] = field(default_factory=dict)
+    current: int = 0
+    #: Called before each write with its key and value; raises to make the write fail.
+    before_write: Callable[[str, Any], None] = lambda _key, _value: None
+
+    def accessor(self, execution: int) -> StoreAccessor:
+        """Return what an execution sees of it."""
+        return StoreAccessor(self, execution)
+
+
+@dataclass
+class StoreAccessor:
+    """`context["task_state_store"]` of one execution."""
+
+    store: StateStore
+    execution: int
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value; nothing for a stale execution."""
+        if self.execution != self.store.current:
+            return default
+        return json.loads(json.dumps(self.store.rows.get(key, default)))
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Write a value, unless the execution is stale."""
+        self.store.before_write(key, value)
+        if self.execution != self.store.current:
+            raise StaleExecutionError(f"404: execution {self.execution} is not the current one")
+        self.store.rows[key] = json.loads(json.dumps(value))
+
+
+@dataclass
+class TaskInstance:
+    """`context["ti"]`, as far as it is used."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+    max_tries: int
+    xcoms: dict[str, Any]
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep an XCom, which must be JSON."""
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+
+@dataclass
+class DagRun:
+    """`context["dag_run"]`, as far as it is used."""
+
+    run_after: datetime
+    start_date: datetime | None = None
+
+
+class TaskLife:
+    """
+    One task of one DAG run.
+
+    :param make_operator: returns a new operator; called for each execution, with nothing kept between them.
+    :param retries: of the task.
+    """
+
+    def __init__(
+        self,
+        make_operator: Callable[[], Any],
+        *,
+        retries: int = 2,
+        dag_id: str = "dag",
+        run_id: str = "run",
+        task_id: str = "task",
+        map_index: int = -1,
+    ) -> None:
+        self.make_operator = make_operator
+        self.retries = retries
+        self.max_tries = retries
+        self.names = (dag_id, run_id, task_id, map_index)
+        self.dag_run = DagRun(datetime.now(UTC))
+        self.store = StateStore()
+        self.try_number = 0
+        self.state: str | None = None
+        self.error: BaseException | None = None
+        self.xcoms: dict[str, Any] = {}
+        self.deferred_to: list[str] = []
+        #: Called with a trigger's class name and event before the task is resumed; may raise or change the event.
+        self.on_event: Callable[[str, Any], Any] = lambda _trigger, event: event
+
+    def context(self) -> dict[str, Any]:
+        """Begin a new execution and return its context."""
+        self.store.current += 1
+        dag_id, run_id, task_id, map_index = self.names
+        ti = TaskInstance(dag_id, run_id, task_id, map_index, self.try_number, self.max_tries, self.xcoms)
+        return {"ti": ti, "dag_run": self.dag_run, "task_state_store": self.store.accessor(self.store.current)}
+
+    def execute(self) -> str:
+        """Run one try to its end, deferrals included, and return the task's state."""
+        self.try_number += 1
+        self.xcoms.clear()
+        self.error = None
+        try:
+            result = self._follow(lambda operator, context: operator.execute(context))
+        except Exception as error:  # noqa: BLE001 - as Airflow does
+            self.error = error
+            final = isinstance(error, AirflowFailException | AirflowSensorTimeout)
+            if isinstance(error, AirflowSkipException):
+                self.state = "skipped"
+            else:
+                more = self.max_tries != 0 and self.try_number <= self.max_tries
+                self.state = "up_for_retry" if more and not final else "failed"
+        else:
+            if result is not None:
+                self.xcoms["return_value"] = json.loads(json.dumps(result))
+            self.state = "success"
+        return self.state
+
+    def execute_to_end(self) -> str:
+        """Run tries until there is none left; a retry follows at once."""
+        while self.execute() == "up_for_retry":
+            pass
+        assert self.state is not None
+        return self.state
+
+    def clear(self) -> None:
+        """Do what a person's clear does."""
+        self.max_tries = self.try_number + self.retries
+        self.state = None
+
+    @property
+    def result(self) -> Any:
+        """The XCom that the task returned."""
+        return self.xcoms.get("return_value")
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The record of the run."""
+        return self.store.rows.get("formance_run")
+
+    def _follow(self, step: Callable[[Any, dict[str, Any]], Any]) -> Any:
+        while True:
+            try:
+                return step(self.make_operator(), self.context())
+            except TaskDeferred as deferred:
+                class_path, arguments = deferred.trigger.serialize()
+                trigger_class = type(deferred.trigger)
+                assert class_path == f"{trigger_class.__module__}.{trigger_class.__qualname__}"
+                trigger = trigger_class(**json.loads(json.dumps(arguments)))
+                self.deferred_to.append(trigger_class.__name__)
+                event = self.on_event(trigger_class.__name__, asyncio.run(one_event(trigger)))
+                step = functools.partial(_resume, deferred.method_name, {**(deferred.kwargs or {}), "event": event})
+
+
+def _resume(method: str, kwargs: dict[str, Any], operator: Any, context: dict[str, Any]) -> Any:
+    return operator.resume_execution(method, kwargs, context)
+
+
+async def one_event(trigger: Any) -> Any:
+    """Return the payload of the one event that a trigger yields."""
+    events = [event.payload async for event in trigger.run()]
+    assert len(events) == 1, events
+    await asyncio.sleep(0)
+    return json.loads(json.dumps(events[0]))
