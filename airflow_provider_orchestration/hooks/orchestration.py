@@ -1,0 +1,138 @@
+"""The hook: from an Airflow connection to a `FlowsClient`. Loads the HTTP libraries only when it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_orchestration.exceptions import (
+    AuthenticationError,
+    ConnectionConfigError,
+    FlowsApiError,
+    FormanceError,
+    InvalidAnswerError,
+    NotConnectedError,
+)
+from airflow_provider_orchestration.hooks.connection import settings_from_connection
+from airflow_provider_orchestration.hooks.operations import FlowsOperations
+
+if TYPE_CHECKING:
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.settings import ClientSettings
+
+
+class OrchestrationHook(FlowsOperations, BaseHook):
+    """
+    Calls Formance Flows with the credentials of an Airflow connection.
+
+    The 17 operations are methods of the hook; `get_conn` gives the client itself. Both are the same in tasks, in
+    ``@task`` functions and in the API server. A hook keeps its client, and so its connections to Flows; all hooks of
+    a process with the same credentials share a token.
+
+    :param formance_conn_id: id of a connection of type ``formance``, default ``formance_default``
+    """
+
+    conn_name_attr = "formance_conn_id"
+    default_conn_name = "formance_default"
+    conn_type = "formance"
+    hook_name = "Formance"
+
+    def __init__(self, formance_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.formance_conn_id = formance_conn_id
+        self._client: FlowsClient | None = None
+
+    def get_conn(self) -> FlowsClient:
+        """
+        Return the client of this connection, always the same.
+
+        :raises AirflowNotFoundException: Airflow has no such connection
+        :raises ConnectionConfigError: a field of it is wrong
+        """
+        if self._client is None:
+            self._client = self.client_for(settings_from_connection(self.get_connection(self.formance_conn_id)))
+        return self._client
+
+    @staticmethod
+    def client_for(settings: ClientSettings) -> FlowsClient:
+        """Return a new client that has its secrets masked in Airflow's logs."""
+        from airflow.sdk.log import mask_secret
+
+        from airflow_provider_orchestration.api.client import FlowsClient
+
+        for secret in (settings.client_secret, unquote(urlsplit(settings.proxy or "").password or "")):
+            if secret:
+                mask_secret(secret)
+        return FlowsClient(settings, on_token=mask_secret)
+
+    @staticmethod
+    async def get_async_settings(formance_conn_id: str = default_conn_name) -> ClientSettings:
+        """
+        Return how to reach the Flows of a connection, without blocking an event loop (in a trigger).
+
+        :raises AirflowNotFoundException: Airflow has no such connection
+        :raises ConnectionConfigError: a field of it is wrong
+        """
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        return settings_from_connection(await get_async_connection(formance_conn_id))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try the address, the token and one authenticated read; say which of the three fails, and what to do."""
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        try:
+            client = self.get_conn()
+        except (ConnectionConfigError, AirflowNotFoundException) as error:
+            return False, str(error)
+        try:
+            return True, _try_out(client)
+        except _FailedStepError as failure:
+            return False, str(failure)
+        finally:
+            client.close()
+
+
+class _FailedStepError(Exception):
+    """A step of the connection test failed. The text says which and what to do."""
+
+
+def _try_out(client: FlowsClient) -> str:
+    flows = client.settings.base_url
+    try:
+        version = client.get_server_info(retries=1).version
+    except FormanceError as error:
+        _fail_address(flows, error)
+    try:
+        has_token = client.session.check_token()
+    except FormanceError as error:
+        raise _FailedStepError(
+            f"The address is right (Flows {version} at {flows}), but there was no token: {error}"
+        ) from error
+    try:
+        client.list_triggers(retries=1)
+    except AuthenticationError as error:
+        advice = (
+            "the client lacks the scope orchestration:read: give it to the client, and name it in scopes"
+            if has_token
+            else "this stack wants authentication: give client id and secret as login and password"
+        )
+        raise _FailedStepError(f"Address{' and token are' if has_token else ' is'} right, but {advice}") from error
+    except FormanceError as error:
+        raise _FailedStepError(
+            f"Address{' and token are' if has_token else ' is'} right, but Flows could not be read: {error}"
+        ) from error
+    how = "token and a read accepted" if has_token else "a read accepted without authentication"
+    return f"Flows {version} at {flows}: {how}"
+
+
+def _fail_address(flows: str, error: FormanceError) -> NoReturn:
+    if isinstance(error, NotConnectedError):
+        advice = "nothing listens there, or it cannot be reached: look at host, port, proxy and verify"
+    elif isinstance(error, InvalidAnswerError) or (isinstance(error, FlowsApiError) and error.status_code):
+        advice = "something else than Flows answers there: look at host, port and flows_path"
+    else:
+        advice = "try again later, or look at host and port"
+    raise _FailedStepError(f"The address does not lead to Flows ({flows}): {advice}. {error}") from error
