@@ -1,0 +1,68 @@
+"""What an execution does first, by the record: the rules of a retry, a clear and a resume."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_orchestration.run.record import Phase, RunRecord, differing, digest_of
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a task asks for, as its operator was given it."""
+
+    workflow_id: str | None
+    workflow_name: str | None
+    variables: Mapping[str, Any] | None
+    run_timeout: float | None = None
+    run_key_name: str | None = None
+
+    @property
+    def digest(self) -> dict[str, str]:
+        """
+        A short hash of each thing asked for.
+
+        It takes the workflow as the DAG names it: a workflow deployed anew under its name is no other ask.
+        """
+        variables = self.variables if isinstance(self.variables, Mapping) else {"": self.variables}
+        return digest_of(self.workflow_id or self.workflow_name or "", variables or {})
+
+
+class Step(enum.Enum):
+    """What an execution does first, by the record."""
+
+    SUBMIT = "submit"
+    RECOVER = "recover"
+    TAKE_OVER = "take over"
+    ALREADY_SUCCEEDED = "already succeeded"
+    FAIL_AGAIN = "fail again"
+    #: After a clear, something else is asked for than what was paid.
+    REFUSE_OTHER = "refuse other"
+
+
+def decide(record: RunRecord | None, digest: Mapping[str, str], generation: int) -> Step:
+    """
+    Decide what to do, by what is known of earlier executions.
+
+    - Nothing known, proven to be refused, or forgotten by a person's decision: submit.
+    - Sent, and whether it was accepted is not known: recover; never submit.
+    - Failed: only a clear submits anew, because the first stages may have moved money. An instance that fails *after*
+      a clear took it over is not replaced: who takes over writes its own generation.
+    - At work or succeeded: take it over. After a clear that asks for something else, refuse: that has not been paid.
+
+    :param generation: ``ti.max_tries``; it differs (``!=``: it can shrink) from the record's after a clear only.
+    """
+    if record is None or record.phase in (Phase.REFUSED, Phase.FORGOTTEN):
+        return Step.SUBMIT
+    if record.phase in (Phase.INTENT, Phase.UNKNOWN):
+        return Step.RECOVER
+    cleared = record.generation != generation
+    failed = record.phase is Phase.ENDED and record.state != "succeeded"
+    if failed:
+        return Step.SUBMIT if cleared else Step.FAIL_AGAIN
+    if cleared and differing(record.digest, digest):
+        return Step.REFUSE_OTHER
+    return Step.ALREADY_SUCCEEDED if record.phase is Phase.ENDED else Step.TAKE_OVER

@@ -1,0 +1,89 @@
+"""The last looks: is it really over, is it dead, did a cancel work."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_orchestration.exceptions import FlowsApiError, InstanceEndedError
+from airflow_provider_orchestration.run.outcome import Outcome, State, judge
+from airflow_provider_orchestration.run.watch import whole_instance
+
+if TYPE_CHECKING:
+    import logging
+
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.models import Instance
+
+#: Seconds between the two probes that must agree.
+PROBE_PAUSE = 3.0
+
+
+def read_instance(client: FlowsClient, instance_id: str) -> tuple[Instance, Outcome]:
+    """
+    Read an instance with its definition, and judge it.
+
+    :raises FlowsApiError: it cannot be read, after the client's retries.
+    """
+    instance = whole_instance(client, instance_id)
+    return instance, judge(instance)
+
+
+def is_terminated_in_engine(
+    client: FlowsClient, instance: Instance, log: logging.Logger | Any, pause: Callable[[float], None]
+) -> bool:
+    """
+    Probe whether an instance that is said to run has ended in the engine, where nothing else shows it.
+
+    An event under a random name, which no stage waits for, is answered ``workflow execution already completed``
+    (flows-api, "What bites", 9). It is believed only if two probes say so and nothing moved between them: an instance
+    that is just ending answers so, too. Needs a client that may write.
+    """
+    before = instance
+    for attempt in range(2):
+        if attempt:
+            pause(PROBE_PAUSE)
+        try:
+            client.send_event(instance.id, f"airflow-probe-{secrets.token_hex(8)}", retries=0)
+        except InstanceEndedError:
+            pass
+        except FlowsApiError as error:
+            log.debug("probe of instance %s: %s", instance.id, error)
+            return False
+        else:
+            return False
+        after, outcome = read_instance(client, instance.id)
+        if outcome.ended or after.status != before.status:
+            return False
+        before = after
+    log.error("instance %s is said to run, but was terminated in the engine", instance.id)
+    return True
+
+
+DEAD = Outcome(State.DEAD, error="terminated in the engine, though Flows says that it runs")
+
+
+def ask_to_cancel(
+    client: FlowsClient,
+    instance_id: str,
+    log: logging.Logger | Any,
+    *,
+    timeout: float,
+    poll_interval: float,
+    pause: Callable[[float], None],
+) -> tuple[Instance, Outcome]:
+    """
+    Ask Flows to cancel, then look for up to ``timeout`` seconds, and return what was seen last.
+
+    The known servers answer 204 and go on (flows-api, "What bites", 5): only looking tells.
+    """
+    client.cancel_event(instance_id)
+    log.info("asked Flows to cancel instance %s; looking for up to %.0f s whether it ends", instance_id, timeout)
+    until = time.time() + timeout
+    while True:
+        instance, outcome = read_instance(client, instance_id)
+        if outcome.ended or time.time() >= until:
+            return instance, outcome
+        pause(max(0.0, min(poll_interval, until - time.time())))

@@ -1,0 +1,118 @@
+"""What changed between two looks at an instance, as log lines for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_orchestration.run.definition import Stage, stages_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow_provider_orchestration.api.models import Activity, Instance, StageStatus
+    from airflow_provider_orchestration.run.outcome import Outcome
+
+_WAITING_KINDS = ("wait_event", "delay")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A stage that Flows tries again without end: which attempt failed, with what, and when the next comes."""
+
+    stage: int
+    number: int
+    failure: str
+    next_try: datetime | None
+
+
+def current_stage(instance: Instance) -> int | None:
+    """Return the number of the stage that has begun and not ended; None before the first, between two, at the end."""
+    for status in reversed(instance.status):
+        if status.terminated_at is None:
+            return status.stage
+    return None
+
+
+def may_be_stuck(instance: Instance, stage: int) -> bool:
+    """Tell whether the stage is of a kind that Flows can retry without end (not one that waits by its nature)."""
+    stages = stages_of(instance.workflow)
+    return stage >= len(stages) or stages[stage].kind not in _WAITING_KINDS
+
+
+def failing_attempt(stage: int, activities: Sequence[Activity]) -> Attempt | None:
+    """
+    Return the failing attempt that a stage history tells of, or None.
+
+    Insufficient funds or a missing ledger show nowhere else (flows-api, "What bites", 7).
+    """
+    for activity in activities:
+        if not activity.terminated and activity.last_failure:
+            # `attempt` is the one that comes next while the activity waits for it.
+            number = activity.attempt or 1
+            failed = number - 1 if activity.next_execution is not None and number > 1 else number
+            return Attempt(stage, failed, activity.last_failure, activity.next_execution)
+    return None
+
+
+@dataclass
+class Progress:
+    """
+    Turns looks at one instance into log lines, each thing said once.
+
+    A new Progress (after a take-over, or in the triggerer) says again where the instance stands.
+    """
+
+    _seen: dict[int, str] = field(default_factory=dict)
+    _attempt: int = 0
+
+    def lines(self, instance: Instance) -> list[str]:
+        """Return a line for each stage that began or ended since the last look."""
+        stages = stages_of(instance.workflow)
+        lines = []
+        for status in instance.status:
+            word = _word(status, stages)
+            if self._seen.get(status.stage) != word:
+                self._seen[status.stage] = word
+                self._attempt = 0
+                lines.append(f"{stage_label(status.stage, stages)}: {word}")
+        return lines
+
+    def attempt_line(self, attempt: Attempt, stages: Sequence[Stage]) -> str | None:
+        """Return a line for a failing attempt that has not been told yet, else None."""
+        if attempt.number <= self._attempt:
+            return None
+        self._attempt = attempt.number
+        then = f"; next try {attempt.next_try:%H:%M:%S}" if attempt.next_try else ""
+        return f"{stage_label(attempt.stage, stages)}: attempt {attempt.number} failed: {short(attempt.failure)}{then}"
+
+
+def stage_label(number: int | None, stages: Sequence[Stage]) -> str:
+    """Return e.g. ``stage 2/3 wait_event 'approved'``."""
+    if number is None:
+        return "no stage"
+    kind = f" {stages[number]}" if number < len(stages) else ""
+    return f"stage {number + 1}/{max(len(stages), number + 1)}{kind}"
+
+
+def failure(instance: Instance, outcome: Outcome) -> str:
+    """Return stage and error of an instance that did not succeed, e.g. ``stage 1/3 send: no amount defined``."""
+    stages = stages_of(instance.workflow)
+    where = f"{stage_label(outcome.stage, stages)}: " if outcome.stage is not None else ""
+    return f"{where}{short(outcome.error or 'no error given')}"
+
+
+def short(failure: str) -> str:
+    """Return the last and telling part of a nested Go error, on one line."""
+    return " ".join(failure.split()).rsplit("failed to execute machine: ", 1)[-1]
+
+
+def _word(status: StageStatus, stages: Sequence[Stage]) -> str:
+    if status.error:
+        return f"failed: {short(status.error)}"
+    if status.terminated_at is not None:
+        seconds = (status.terminated_at - status.started_at).total_seconds()
+        return f"done in {seconds:.1f} s"
+    kind = stages[status.stage].kind if status.stage < len(stages) else ""
+    return "waiting" if kind in _WAITING_KINDS else "at work"

@@ -1,0 +1,194 @@
+"""
+What is known of a task's run: the one schema in Airflow's task state store, and its only reader and writer.
+
+The store is scoped by DAG run, task and map index; it outlives retries, deferrals and clears. A write by an
+execution that is no longer the task's current one is refused by Airflow, a read by it gives nothing: so a write is
+a fence, and a read that gives nothing proves nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from airflow_provider_orchestration.exceptions import RecordError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+VERSION = 1
+
+
+class Phase(enum.StrEnum):
+    """How far a submission came."""
+
+    #: Written before the POST. Found later: a worker died, and whether it was sent is not known.
+    INTENT = "intent"
+    #: Proven not to have been accepted.
+    REFUSED = "refused"
+    #: Accepted; the instance id is known.
+    SUBMITTED = "submitted"
+    #: The answer to the POST was lost.
+    UNKNOWN = "unknown"
+    #: The instance has ended and the outcome is written.
+    ENDED = "ended"
+    #: A person has decided that nothing of it counts any more.
+    FORGOTTEN = "forgotten"
+
+
+class Earlier(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A submission that a person has replaced by a clear."""
+
+    run_key: str
+    instance_id: str | None = None
+    state: str | None = None
+    error: str | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a person decided on the command line about a run that was not known."""
+
+    #: ``adopt`` (that instance is this task's) or ``forget`` (submit again).
+    what: str
+    who: str
+    #: ISO 8601, UTC.
+    when: str
+    instance_id: str | None = None
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The record of one task's run; times are epoch seconds."""
+
+    version: int = VERSION
+    run_key: str
+    workflow_id: str
+    #: A short hash of each thing asked for (the workflow as the DAG names it, each variable).
+    digest: dict[str, str]
+    #: ``ti.max_tries`` of the execution that wrote it last: it changes with a clear, never with a retry.
+    generation: int
+    phase: Phase
+    #: The server's time of the intent: instances created before it cannot be this run.
+    intent_at: float
+    recoverable: bool = False
+    deadline: float | None = None
+    instance_id: str | None = None
+    #: Of an ended run: ``succeeded``, ``failed`` or ``dead``.
+    state: str | None = None
+    error: str | None = None
+    result: dict[str, Any] | None = None
+    earlier: tuple[Earlier, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+    def but(self, **changes: Any) -> RunRecord:
+        """Return a copy with some fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+
+class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The record of one task's event: which stage is to take it, and how far that came."""
+
+    version: int = VERSION
+    instance_id: str
+    event: str
+    stage: int
+    #: ``found`` (about to be sent), ``sent`` (204), ``unknown`` (answer lost), ``taken``.
+    phase: str
+    #: How often it was sent, as far as is known.
+    times: int = 0
+
+    def but(self, **changes: Any) -> EventRecord:
+        """Return a copy with some fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+
+_Record = TypeVar("_Record", RunRecord, EventRecord)
+_KEYS: dict[type, str] = {RunRecord: "formance_run", EventRecord: "formance_event"}
+
+
+class RecordStore:
+    """
+    Reads and writes the records of the task instance whose context is given.
+
+    :raises RecordError: there is no store, or ``[state_store] clear_on_success`` would wipe records when a task
+        succeeds, after which a clear could not know that the money has moved.
+    """
+
+    def __init__(self, context: Context) -> None:
+        from airflow.sdk.configuration import conf
+
+        if conf.getboolean("state_store", "clear_on_success", fallback=False):
+            raise RecordError(
+                "[state_store] clear_on_success is True: Airflow would forget which run belongs to this task as soon "
+                "as it succeeds, and a clear would pay twice. Set it to False. Nothing was sent."
+            )
+        store = context.get("task_state_store")
+        if store is None:
+            raise RecordError("there is no task state store; Airflow 3.3 or later is needed. Nothing was sent.")
+        self._store = store
+
+    def read(self, kind: type[_Record]) -> _Record | None:
+        """
+        Return the record, or None where there is none (or this execution is no longer the current one).
+
+        :raises RecordError: it cannot be read, or a newer version of this provider wrote it.
+        """
+        raw = self._store.get(_KEYS[kind])
+        if raw is None:
+            return None
+        version = raw.get("version", VERSION) if isinstance(raw, Mapping) else None
+        if isinstance(version, int) and version > VERSION:
+            raise RecordError(
+                f"the record of this task (key {_KEYS[kind]!r} in its Storage tab) is of version {version}, this "
+                f"provider knows {VERSION}: install the newer provider again. Nothing was sent."
+            )
+        try:
+            return msgspec.convert(raw, kind)
+        except msgspec.ValidationError as error:
+            raise RecordError(
+                f"the record of this task (key {_KEYS[kind]!r} in its Storage tab) cannot be read: {error}. What it "
+                "submitted is therefore not known; find its instance, then mend or delete the record. Nothing was sent."
+            ) from error
+
+    def write(self, record: RunRecord | EventRecord) -> None:
+        """Write the record, never to expire; raises if it cannot, and then nothing may be sent."""
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+        self._store.set(_KEYS[type(record)], msgspec.to_builtins(record), retention=NEVER_EXPIRE)
+
+
+def task_name(dag_id: str, run_id: str, task_id: str, map_index: int, run_key_name: str | None) -> str:
+    """
+    Return the name that the run keys of a task begin with: ``dag_id/run_id/task_id[map_index]``.
+
+    :param map_index: -1 for a task that is not mapped.
+    :param run_key_name: a business identity (an invoice number) in place of task id and map index.
+    """
+    position = f"{task_id}[{map_index}]" if map_index >= 0 else task_id
+    return f"{dag_id}/{run_id}/{run_key_name or position}@"
+
+
+def new_run_key(name: str) -> str:
+    """Return a key that no other submission has, of this deployment or of another one on the same stack."""
+    return name + secrets.token_hex(8)
+
+
+def digest_of(workflow: str, variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return a short hash of the workflow and of each variable, so that what differs can be named."""
+    asked = {"workflow": workflow, **{f"variables.{name}": value for name, value in variables.items()}}
+    return {name: _hash(value) for name, value in sorted(asked.items())}
+
+
+def differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return the names of what differs between two digests."""
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def _hash(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,147 @@
+"""
+Finding the instance of a submission whose answer was lost, by its run key.
+
+Nothing found is never proof that nothing was submitted: a POST that timed out can still run minutes later
+(flows-api, "What bites", 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError
+from airflow_provider_orchestration.run.definition import strings_in
+
+if TYPE_CHECKING:
+    import logging
+
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.models import Instance
+
+#: Seconds by which the clocks of a stack's parts may differ.
+CLOCK_MARGIN = 30.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An instance that could be the one: created since the intent."""
+
+    instance_id: str
+    created_at: str
+    terminated: bool
+    #: The strings that its first stage was given, or None while its history does not show them.
+    texts: frozenset[str] | None
+
+    def has_key(self, run_key: str) -> bool:
+        """Whether the first stage was given this run key (alone or within a longer string)."""
+        return any(run_key in text for text in self.texts or ())
+
+    def key_from(self, name: str) -> str:
+        """Return the run key that begins with a task's name, or ``""``; not one inside a longer text."""
+        return next((text for text in self.texts or () if text.startswith(name)), "")
+
+    def __str__(self) -> str:
+        state = "ended" if self.terminated else "running"
+        unread = ", history not readable" if self.texts is None else ""
+        return f"{self.instance_id} (created {self.created_at}, {state}{unread})"
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What one scan saw: the instances created since a moment, oldest first, or why they could not be read."""
+
+    candidates: Sequence[Candidate] = ()
+    error: str | None = None
+
+
+@dataclass
+class KeyScan:
+    """Reads the histories of a workflow's instances, each once, however often and for however many keys it looks."""
+
+    _texts: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def scan(self, client: FlowsClient, workflow_id: str, since: float, *, retries: int | None = 0) -> Scanned:
+        """
+        Look at the workflow's instances created since an epoch second of the server's clock.
+
+        Instances of a deleted workflow are not listed by the server. A history that cannot be read leaves its candidate
+        undecided.
+        """
+        try:
+            instances = client.list_instances(workflow_id, retries=retries)
+        except FormanceError as error:
+            return Scanned(error=str(error))
+        # createdAt is when the server's worker began, never before the POST: a lower bound.
+        return Scanned(
+            [
+                Candidate(
+                    instance.id,
+                    instance.created_at.isoformat(),
+                    instance.terminated,
+                    self._first_stage(client, instance, retries),
+                )
+                for instance in instances
+                if instance.created_at.timestamp() >= since - CLOCK_MARGIN
+            ]
+        )
+
+    def _first_stage(self, client: FlowsClient, instance: Instance, retries: int | None) -> frozenset[str] | None:
+        if instance.id not in self._texts:
+            try:
+                history = client.get_instance_history(instance.id, retries=retries)
+            except FlowsApiError:
+                return None
+            if not history and not instance.terminated:
+                return None
+            self._texts[instance.id] = frozenset(strings_in(history[0].input)) if history else frozenset()
+        return self._texts[instance.id]
+
+
+@dataclass
+class Search:
+    """
+    The search for one run key, look by look.
+
+    :param since: epoch seconds of the server's clock; nothing created before it can be the one.
+    """
+
+    workflow_id: str
+    run_key: str
+    since: float
+    log: logging.Logger | Any
+    candidates: Sequence[Candidate] = ()
+    _keys: KeyScan = field(default_factory=KeyScan)
+    _told: str = ""
+
+    def look(self, client: FlowsClient) -> str | None:
+        """Look once and return the instance that bears the key, or None."""
+        return self.take(self._keys.scan(client, self.workflow_id, self.since))
+
+    def take(self, scanned: Scanned) -> str | None:
+        """Return the instance that bears the key, or None, and tell what was seen. A look that failed is no answer."""
+        if scanned.error is not None:
+            self._tell(f"looking for run key {self.run_key} failed: {scanned.error}")
+            return None
+        self.candidates = scanned.candidates
+        for candidate in self.candidates:
+            if candidate.has_key(self.run_key):
+                self.log.info("found: instance %s bears run key %s", candidate.instance_id, self.run_key)
+                return candidate.instance_id
+        self._tell(
+            f"looking for run key {self.run_key} among the instances of workflow {self.workflow_id} created since the "
+            f"submission; none of these bears it: {describe(self.candidates)}"
+        )
+        return None
+
+    def _tell(self, what: str) -> None:
+        if what != self._told:
+            self._told = what
+            self.log.warning("%s", what)
+
+
+def describe(candidates: Sequence[Candidate], at_most: int = 10) -> str:
+    """Return the candidates for a message."""
+    shown = "; ".join(map(str, candidates[:at_most])) or "none"
+    return shown if len(candidates) <= at_most else f"{shown}; and {len(candidates) - at_most} more"
