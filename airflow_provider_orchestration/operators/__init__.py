@@ -1,0 +1,1 @@
+"""Operators: run a workflow, send an event, cancel an instance."""

@@ -1,0 +1,95 @@
+"""What the operators share: the connection, waiting, and being told to stop."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.configuration import conf
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
+
+#: Seconds after which a waiting task sees that it was told to stop.
+_STOP_SEEN_WITHIN = 0.5
+
+
+def default_deferrable() -> bool:
+    """Return ``[operators] default_deferrable``."""
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def positive_seconds(name: str, value: object, *, optional: bool = True) -> float | None:
+    """
+    Return a number of seconds above 0 (None only where it is optional).
+
+    :raises ValueError: naming the argument and the value.
+    """
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be a number of seconds above 0{' or None' if optional else ''}, not {value!r}")
+    return float(value)
+
+
+class FormanceOperator(BaseOperator):
+    """
+    The base of the operators.
+
+    :param formance_conn_id: the Airflow connection of type ``formance``.
+    :param deferrable: wait in the triggerer; default ``[operators] default_deferrable`` of Airflow's configuration.
+    :param poll_interval: seconds between two looks, in the worker and in the triggerer.
+    """
+
+    def __init__(
+        self,
+        *,
+        formance_conn_id: str = "formance_default",
+        deferrable: bool | None = None,
+        poll_interval: float = 10.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.formance_conn_id = formance_conn_id
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = positive_seconds("poll_interval", poll_interval, optional=False) or 10.0
+        self._told_to_stop = False
+        self._stop_handled = False
+
+    @cached_property
+    def hook(self) -> OrchestrationHook:
+        """The hook of the connection."""
+        from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
+
+        return OrchestrationHook(self.formance_conn_id)
+
+    @property
+    def client(self) -> FlowsClient:
+        """The client of the connection."""
+        return self.hook.get_conn()
+
+    def on_kill(self) -> None:
+        """Note that Airflow wants the task to stop; no more: a call to Airflow in this signal handler can deadlock."""
+        self._told_to_stop = True
+
+    def pause(self, seconds: float, context: Context) -> None:
+        """Sleep, and react within half a second when Airflow tells the task to stop: once, then the waiting goes on."""
+        until = time.monotonic() + seconds
+        while True:
+            if self._told_to_stop and not self._stop_handled:
+                self._stop_handled = True
+                self.told_to_stop(context)
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            # An Event would deadlock where the signal handler sets it while it is being waited for.
+            time.sleep(min(left, _STOP_SEEN_WITHIN))  # noqa: TID251
+
+    def told_to_stop(self, context: Context) -> None:
+        """Do what is to be done when told to stop while waiting. Airflow ends the process 5 s after it asked."""
+        self.log.warning("told to stop: nothing is cancelled on the stack")

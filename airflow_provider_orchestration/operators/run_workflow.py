@@ -1,0 +1,281 @@
+"""RunWorkflowOperator: run a workflow once and wait for its end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, StoppedWatchingError
+from airflow_provider_orchestration.operators.base import FormanceOperator, positive_seconds
+from airflow_provider_orchestration.run.failing import task_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_orchestration.api.models import Instance
+    from airflow_provider_orchestration.run.again import Step
+    from airflow_provider_orchestration.run.outcome import Outcome
+    from airflow_provider_orchestration.run.submission import TaskRun
+    from airflow_provider_orchestration.run.watch import Limits, Verdict
+
+
+class RunWorkflowOperator(FormanceOperator):
+    """
+    Runs a Formance Flows workflow, once per task of a DAG run whatever fails, and waits for its end.
+
+    The task is green only if the instance is known to have succeeded. A failed instance fails the task without an
+    Airflow retry, because its first stages may have moved money; a clear then submits anew. Retries are for Airflow's
+    and the network's own failures, and take over the instance that is at work: two or more are recommended.
+
+    XCom: ``instance_id`` as soon as it is known; the return value is a dict of ``instance_id``, ``workflow_id``,
+    ``workflow_name``, ``state``, ``error``, ``run_key``, ``created_at``, ``terminated_at``, ``stages``,
+    ``transactions`` (amounts are strings) and ``taken_over``.
+
+    :param workflow_id: the workflow by id (templated). Give this or ``workflow_name``.
+    :param workflow_name: the workflow by name (templated): the newest of that name that is not deleted.
+    :param variables: its variables (templated), strings or whole numbers in the asset's smallest unit.
+    :param wait_for_completion: False ends the task green as soon as the run was accepted.
+    :param run_timeout: seconds from the submission, the same over retries, clears and deferral, after which the task
+        fails without a retry while the run goes on. Default None: it waits for as long as the run takes.
+    :param cancel_on_timeout: then ask Flows to cancel, and look for ``cancel_timeout`` seconds whether it did.
+    :param cancel_timeout: seconds, default 60.
+    :param cancel_on_kill: ask Flows to cancel when a person marks the task failed while it waits.
+    :param run_key_name: a business identity such as an invoice number (templated), in the run key in place of task id
+        and map index.
+    :param recovery_timeout: seconds for which a run is looked for whose submission's answer was lost. Default 600.
+    :param poll_failure_timeout: seconds without one successful look after which the task fails (with retries; the run
+        goes on). Default None: failed looks are borne until the deadline.
+    :param fail_after_attempts: failed attempts of one stage, which Flows would repeat without end, after which the task
+        fails without a retry (the run goes on). Default None.
+    :param poll_interval: seconds between two looks. Default 10.
+    :param deferrable: wait in the triggerer. Default ``[operators] default_deferrable``.
+    :param formance_conn_id: the Airflow connection. Default ``formance_default``.
+    :raises ValueError: an argument is not possible.
+    """
+
+    template_fields: Sequence[str] = ("workflow_id", "workflow_name", "variables", "run_key_name", "formance_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json"}
+    ui_color = "#e3f6ec"
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str | None = None,
+        workflow_name: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        wait_for_completion: bool = True,
+        run_timeout: float | None = None,
+        cancel_on_timeout: bool = False,
+        cancel_timeout: float = 60.0,
+        cancel_on_kill: bool = False,
+        run_key_name: str | None = None,
+        recovery_timeout: float = 600.0,
+        poll_failure_timeout: float | None = None,
+        fail_after_attempts: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (workflow_id is None) == (workflow_name is None):
+            raise ValueError(
+                f"give either workflow_id or workflow_name, not {'both' if workflow_id is not None else 'neither'}"
+            )
+        if fail_after_attempts is not None and (isinstance(fail_after_attempts, bool) or fail_after_attempts < 1):
+            raise ValueError(f"fail_after_attempts must be a whole number from 1 or None, not {fail_after_attempts!r}")
+        self.workflow_id = workflow_id
+        self.workflow_name = workflow_name
+        self.variables = variables
+        self.wait_for_completion = wait_for_completion
+        self.run_timeout = positive_seconds("run_timeout", run_timeout)
+        self.cancel_on_timeout = cancel_on_timeout
+        self.cancel_timeout = positive_seconds("cancel_timeout", cancel_timeout, optional=False) or 60.0
+        self.cancel_on_kill = cancel_on_kill
+        self.run_key_name = run_key_name
+        self.recovery_timeout = positive_seconds("recovery_timeout", recovery_timeout, optional=False) or 600.0
+        self.poll_failure_timeout = positive_seconds("poll_failure_timeout", poll_failure_timeout)
+        self.fail_after_attempts = fail_after_attempts
+        self._waits_for: str | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Submit the run, or take over the one that is this task's; wait; return the result."""
+        if not self.retries:
+            self.log.warning(
+                "retries=0: a failure of Airflow's own (a lost worker) fails this task though the run goes on; two or "
+                "more retries are safe, they take the run over"
+            )
+        if self.wait_for_completion and self.run_timeout is None:
+            self.log.warning("no run_timeout: the task waits for as long as the run takes, which may be for ever")
+        with task_failures():
+            run = self._task_run(context)
+            return self._follow(run, run.begin(), context)
+
+    def execute_complete(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Go on after the triggerer has waited for the instance's end. The event only says where to look."""
+        from airflow_provider_orchestration.run.watch import Verdict
+
+        with task_failures():
+            run = self._task_run(context)
+            run.resume()
+            return self._conclude(run, Verdict.from_event(event, run.instance_id), context)
+
+    def execute_recovery(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Go on after the triggerer has looked for the instance of a submission whose answer was lost."""
+        with task_failures():
+            run = self._task_run(context)
+            run.resume()
+            if not isinstance(event, dict) or event.get("run_key") != run.record.run_key:
+                raise FormanceError(
+                    f"the trigger that looked for run key {run.record.run_key} came back with {event!r}"
+                )
+            return self._found(run, event.get("found"), context)
+
+    def told_to_stop(self, context: Context) -> None:
+        """Ask for a cancel if the task was marked failed and ``cancel_on_kill`` is set."""
+        if not self.cancel_on_kill or self._waits_for is None:
+            super().told_to_stop(context)
+            return
+        from airflow_provider_orchestration.run.kill import cancel_if_failed, task_state
+
+        cancel_if_failed(task_state(context["ti"]), self.client, self._waits_for, self.log)
+
+    def _task_run(self, context: Context) -> TaskRun:
+        from airflow_provider_orchestration.run.again import Ask
+        from airflow_provider_orchestration.run.submission import TaskRun
+
+        ask = Ask(self.workflow_id, self.workflow_name, self.variables, self.run_timeout, self.run_key_name)
+        return TaskRun(context, ask, lambda: self.client, self.log, lambda: self._told_to_stop)
+
+    def _follow(self, run: TaskRun, step: Step, context: Context) -> dict[str, Any]:
+        """Go on from what was done first."""
+        from airflow_provider_orchestration.run.again import Step
+
+        if step is Step.RECOVER:
+            return self._recover(run, context)
+        context["ti"].xcom_push("instance_id", run.instance_id)
+        if step is Step.ALREADY_SUCCEEDED:
+            return {**(run.record.result or {}), "taken_over": True}
+        if step is Step.TAKE_OVER:
+            instance, outcome = self._look_whether_alive(run.instance_id, context)
+            if outcome.ended:
+                return {**run.ended(instance, outcome), "taken_over": True}
+        if not self.wait_for_completion:
+            return run.started()
+        return self._wait(run, context)
+
+    def _wait(self, run: TaskRun, context: Context) -> dict[str, Any]:
+        limits: Limits = {
+            "deadline": run.record.deadline,
+            "poll_failure_timeout": self.poll_failure_timeout,
+            "fail_after_attempts": self.fail_after_attempts,
+        }
+        if self.deferrable:
+            from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
+
+            self.defer(
+                trigger=InstanceEndTrigger(
+                    formance_conn_id=self.formance_conn_id,
+                    instance_id=run.instance_id,
+                    workflow_id=run.record.workflow_id,
+                    poll_interval=self.poll_interval,
+                    cancel_on_kill=self.cancel_on_kill,
+                    **limits,
+                ),
+                method_name="execute_complete",
+            )
+        from airflow_provider_orchestration.run.waiting import wait_for_verdict
+        from airflow_provider_orchestration.run.watch import Watch
+
+        self._waits_for = run.instance_id
+        watch = Watch(run.instance_id, self.log, **limits)
+        verdict = wait_for_verdict(self.client, watch, self.poll_interval, lambda seconds: self.pause(seconds, context))
+        return self._conclude(run, verdict, context)
+
+    def _conclude(self, run: TaskRun, verdict: Verdict, context: Context) -> dict[str, Any]:
+        """Turn a verdict into the task's end. What the instance itself says goes before what the verdict says."""
+        from airflow_provider_orchestration.run.ending import ask_to_cancel, read_instance
+        from airflow_provider_orchestration.run.outcome import Outcome, State
+        from airflow_provider_orchestration.run.watch import describe_stage
+
+        goes_on = f"Instance {run.instance_id} goes on; this task has stopped watching it."
+        if verdict.verdict == "poll_failed":
+            raise FormanceError(f"no look succeeded for {self.poll_failure_timeout} s: {verdict.error}. {goes_on}")
+        try:
+            if verdict.verdict == "deadline":
+                instance, outcome = self._look_whether_alive(run.instance_id, context)
+                if not outcome.ended and self.cancel_on_timeout:
+                    instance, outcome = ask_to_cancel(
+                        self.client,
+                        run.instance_id,
+                        self.log,
+                        timeout=self.cancel_timeout,
+                        poll_interval=min(self.poll_interval, 5.0),
+                        pause=lambda seconds: self.pause(seconds, context),
+                    )
+            else:
+                instance, outcome = read_instance(self.client, run.instance_id)
+        except FlowsApiError as error:
+            if verdict.verdict != "deadline":
+                raise
+            raise StoppedWatchingError(
+                f"run_timeout of {self.run_timeout} s passed, and the last look failed: {error}. {goes_on}",
+                instance_id=run.instance_id,
+            ) from error
+        if not outcome.ended and verdict.verdict == "dead":
+            outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
+        if outcome.ended:
+            return run.ended(instance, outcome)
+        if verdict.verdict == "deadline":
+            asked = "; it was asked to cancel, which it ignored" if self.cancel_on_timeout else ""
+            raise StoppedWatchingError(
+                f"run_timeout of {self.run_timeout} s passed{asked}. {goes_on}", instance_id=run.instance_id
+            )
+        if verdict.verdict == "stuck":
+            raise StoppedWatchingError(
+                f"{describe_stage(instance, verdict.stage)} failed {self.fail_after_attempts} times: {verdict.error}. "
+                f"{goes_on}",
+                instance_id=run.instance_id,
+            )
+        self.log.warning("instance %s was said to have ended, but it runs; waiting again", run.instance_id)
+        return self._wait(run, context)
+
+    def _look_whether_alive(self, instance_id: str, context: Context) -> tuple[Instance, Outcome]:
+        """Read an instance, and probe one that is said to run: it may have been terminated in the engine."""
+        from airflow_provider_orchestration.run.ending import DEAD, is_terminated_in_engine, read_instance
+
+        instance, outcome = read_instance(self.client, instance_id)
+        if not outcome.ended and is_terminated_in_engine(
+            self.client, instance, self.log, lambda seconds: self.pause(seconds, context)
+        ):
+            return instance, DEAD
+        return instance, outcome
+
+    def _recover(self, run: TaskRun, context: Context) -> dict[str, Any]:
+        """Look for the instance of a submission of which nothing is known, where looking can prove anything."""
+        if not run.record.recoverable:
+            return self._found(run, None, context)
+        search = run.search()
+        until = time.time() + self.recovery_timeout
+        self.log.warning("looking for up to %.0f s for the run that may have been submitted", self.recovery_timeout)
+        if self.deferrable:
+            from airflow_provider_orchestration.triggers.instance import RecoveryTrigger
+
+            self.defer(
+                trigger=RecoveryTrigger(
+                    formance_conn_id=self.formance_conn_id,
+                    workflow_id=search.workflow_id,
+                    run_key=search.run_key,
+                    since=search.since,
+                    until=until,
+                    poll_interval=self.poll_interval,
+                ),
+                method_name="execute_recovery",
+            )
+        while (found := search.look(self.client)) is None and time.time() < until:
+            self.pause(min(self.poll_interval, max(0.0, until - time.time())), context)
+        return self._found(run, found, context)
+
+    def _found(self, run: TaskRun, instance_id: str | None, context: Context) -> dict[str, Any]:
+        if instance_id is None:
+            raise run.give_up()
+        return self._follow(run, run.recovered(instance_id), context)

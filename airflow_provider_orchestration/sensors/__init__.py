@@ -1,0 +1,1 @@
+"""Sensors: wait for an instance that somebody else started."""

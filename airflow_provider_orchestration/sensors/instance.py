@@ -1,0 +1,182 @@
+"""WorkflowInstanceSensor: wait for the end of an instance that somebody else started."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+
+from airflow_provider_orchestration.api.inputs import check_id
+from airflow_provider_orchestration.exceptions import (
+    FormanceError,
+    InstanceFailedError,
+    InvalidInputError,
+    NotFoundError,
+)
+from airflow_provider_orchestration.run.ending import read_instance
+from airflow_provider_orchestration.run.failing import task_failures
+from airflow_provider_orchestration.run.outcome import Outcome, State, judge, sign_of_death
+from airflow_provider_orchestration.run.progress import failure
+from airflow_provider_orchestration.run.result import result_of, with_transactions
+from airflow_provider_orchestration.run.watch import Verdict, Watch, take_look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.models import Instance
+    from airflow_provider_orchestration.run.watch import Look
+
+#: Looks that must all say "no such instance" before it is believed: a new instance is not found for a moment.
+_NOT_FOUND_LOOKS = 3
+_NOT_FOUND_PAUSE = 2.0
+
+
+class WorkflowInstanceSensor(BaseSensorOperator):
+    """
+    Waits until a Flows instance has ended; green only if it is known to have succeeded.
+
+    A failed instance fails the sensor without a retry (``soft_fail`` skips it). A look that fails (server down, token
+    refused) is told in the log and is no failure of the instance: the sensor goes on until its ``timeout``. A client
+    that may only read is enough. ``mode``, ``timeout``, ``soft_fail``, ``exponential_backoff``, ``max_wait`` etc. are
+    those of every Airflow sensor, and hold when deferrable, too.
+
+    XCom: the return value is a dict as that of ``RunWorkflowOperator``.
+
+    :param instance_id: the instance (templated).
+    :param poke_interval: seconds between two looks. Default 10.
+    :param deferrable: wait in the triggerer. Default ``[operators] default_deferrable``.
+    :param formance_conn_id: the Airflow connection. Default ``formance_default``.
+    """
+
+    template_fields: Sequence[str] = ("instance_id", "formance_conn_id")
+    ui_color = "#e1ecf7"
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        formance_conn_id: str = "formance_default",
+        deferrable: bool | None = None,
+        poke_interval: timedelta | float = 10.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        if self.poke_interval <= 0:
+            raise ValueError(f"poke_interval must be above 0 seconds, not {poke_interval!r}")
+        self.instance_id = instance_id
+        self.formance_conn_id = formance_conn_id
+        if deferrable is None:
+            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = deferrable
+        self._workflow_id: str | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Wait in the worker, or look once and then wait in the triggerer."""
+        if not self.deferrable:
+            return super().execute(context)
+        deadline = time.time() + self.timeout
+        try:
+            first = self.poke(context)
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(f"skipped instead of failed: {error}") from error
+            raise
+        if isinstance(first, PokeReturnValue):
+            return first.xcom_value
+        return self._defer(deadline)
+
+    def _defer(self, deadline: float) -> NoReturn:
+        from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
+
+        self.defer(
+            trigger=InstanceEndTrigger(
+                formance_conn_id=self.formance_conn_id,
+                instance_id=self.instance_id,
+                workflow_id=self._workflow_id,
+                poll_interval=self.poke_interval,
+                deadline=deadline,
+                not_found_after=_NOT_FOUND_LOOKS,
+                exponential_backoff=self.exponential_backoff,
+                longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
+            ),
+            method_name="execute_complete",
+        )
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look once: False while it runs or cannot be read."""
+        with task_failures():
+            check_id("instance_id", self.instance_id)
+            verdict = self._watch.take(look := self._look())
+            if look.instance is None:
+                return False
+            self._workflow_id = look.instance.workflow_id
+            outcome = judge(look.instance)
+            if verdict is not None and verdict.verdict == "dead":
+                outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
+            return PokeReturnValue(True, self._result(look.instance, outcome)) if outcome.ended else False
+
+    def execute_complete(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Go on after the triggerer has waited; what the instance itself says now counts."""
+        with task_failures():
+            verdict = Verdict.from_event(event, self.instance_id)
+            if verdict.verdict == "not_found":
+                raise self._unknown(verdict.error)
+            instance, outcome = read_instance(self._client, self.instance_id)
+            if verdict.verdict == "dead" and not outcome.ended:
+                outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
+            if outcome.ended:
+                return self._result(instance, outcome)
+            if verdict.verdict == "deadline":
+                raise AirflowSensorTimeout(f"timeout of {self.timeout} s passed; instance {self.instance_id} goes on")
+            raise FormanceError(f"instance {self.instance_id} was said to have ended ({verdict.verdict}), but it runs")
+
+    def _look(self) -> Look:
+        """Look, again for a moment where there is no such instance or it seems dead: neither is believed at once."""
+        # A rescheduled sensor is a new process each time, and remembers no earlier look.
+        seems_dead = False
+        for attempt in range(_NOT_FOUND_LOOKS):
+            look = take_look(self._client, self.instance_id, with_history=self.reschedule or self._watch.wants_history)
+            not_found = isinstance(look.error, NotFoundError)
+            dying = (
+                look.instance is not None and bool(look.history) and sign_of_death(look.instance, look.history or ())
+            )
+            if not not_found and (not dying or seems_dead):
+                return look
+            if not_found and attempt == _NOT_FOUND_LOOKS - 1:
+                raise self._unknown(str(look.error))
+            if dying:
+                seems_dead = True
+                self._watch.take(look)
+            time.sleep(  # noqa: TID251 - a poke may take its time
+                Watch.DEATH_PAUSE if dying else _NOT_FOUND_PAUSE
+            )
+        return look
+
+    @cached_property
+    def _watch(self) -> Watch:
+        return Watch(self.instance_id, self.log)
+
+    @cached_property
+    def _client(self) -> FlowsClient:
+        from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
+
+        return OrchestrationHook(self.formance_conn_id).get_conn()
+
+    def _unknown(self, error: str | None) -> InvalidInputError:
+        return InvalidInputError(f"instance_id: the stack knows no instance {self.instance_id!r}: {error}")
+
+    def _result(self, instance: Instance, outcome: Outcome) -> dict[str, Any]:
+        result = with_transactions(result_of(instance, outcome), self._client, self.log)
+        if outcome.state is not State.SUCCEEDED:
+            raise InstanceFailedError(
+                f"instance {instance.id} {outcome.state}: {failure(instance, outcome)}", instance_id=instance.id
+            )
+        return result
