@@ -1,0 +1,91 @@
+"""Which way imports go in the package, and what a DAG file loads by importing it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "airflow_provider_orchestration"
+FOLDER = Path(__file__).resolve().parents[2] / PACKAGE
+
+# What each part of the package may import of the others, TYPE_CHECKING and imports inside functions included.
+BELOW_RUN = {"exceptions", "api", "hooks"}
+ALLOWED = {
+    "exceptions": set(),
+    "api": {"exceptions"},
+    "hooks": {"exceptions", "api"},
+    "run": BELOW_RUN,
+    "triggers": BELOW_RUN | {"run"},
+    # An operator names its link; nothing else imports a leaf.
+    "operators": BELOW_RUN | {"run", "triggers", "links"},
+    "sensors": BELOW_RUN | {"run", "triggers", "links"},
+    "links": BELOW_RUN | {"run"},
+    "notifications": BELOW_RUN | {"run"},
+    "cli": BELOW_RUN | {"run"},
+    "ui": BELOW_RUN | {"run"},
+    "emulator": set(),
+    "get_provider_info": set(),
+}
+# What must be loaded only when something is done.
+HEAVY = ("requests", "authlib", "fastapi", f"{PACKAGE}.emulator", f"{PACKAGE}.api.models", f"{PACKAGE}.api.client")
+
+MODULES = sorted(path.relative_to(FOLDER.parent) for path in FOLDER.rglob("*.py"))
+
+
+def _part(module: str) -> str:
+    """Return the part of the package that a dotted name belongs to: "api" for "<package>.api.client"."""
+    return module.removeprefix(PACKAGE).strip(".").partition(".")[0]
+
+
+def _imported_parts(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse((FOLDER.parent / path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            # `from package import part` names a part by what it imports.
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {_part(name) for name in names if name == PACKAGE or name.startswith(PACKAGE + ".")} - {"__version__", ""}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name or path.stem != "__init__"], ids=str)
+def test_imports_go_one_way(path):
+    part = _part(".".join(path.with_suffix("").parts))
+    if part == "__init__":
+        assert not _imported_parts(path)
+        return
+    assert part in ALLOWED, f"{path}: say in ALLOWED what this part may import"
+    assert _imported_parts(path) - {part} <= ALLOWED[part]
+
+
+def _dag_side_modules() -> list[str]:
+    parts = {"operators", "sensors", "triggers", "hooks", "exceptions", "get_provider_info"}
+    names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in MODULES]
+    return [name for name in names if _part(name) in parts]
+
+
+def _loaded_by(statements: str) -> set[str]:
+    code = f"{statements}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return set(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def test_what_a_dag_file_imports_loads_nothing_heavy():
+    modules = _dag_side_modules()
+    assert {_part(name) for name in modules} >= {"operators", "sensors", "triggers", "hooks"}
+    loaded = _loaded_by("\n".join(f"import {name}" for name in modules))
+    assert set(modules) <= loaded
+    heavy = sorted(name for name in loaded for root in HEAVY if name == root or name.startswith(root + "."))
+    assert not heavy
+
+
+def test_the_emulator_runs_without_airflow():
+    loaded = _loaded_by(f"import {PACKAGE}.emulator.__main__")
+    assert not sorted(name for name in loaded if name == "airflow" or name.startswith(("airflow.", "requests")))

@@ -1,0 +1,95 @@
+"""What the wheel holds and says, and that the lower bounds and the pinned versions agree with it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "airflow_provider_orchestration"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    # The build backend itself: pip or build would look for it on the network first.
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    return message_from_string(wheel.read(next(n for n in wheel.namelist() if n.endswith("/METADATA"))).decode())
+
+
+def test_the_wheel_holds_the_package_and_no_more(wheel):
+    names = [name for name in wheel.namelist() if ".dist-info/" not in name]
+    here = [path.relative_to(ROOT).as_posix() for path in (ROOT / PACKAGE).rglob("*") if path.is_file()]
+    assert sorted(names) == sorted(name for name in here if "__pycache__" not in name)
+    assert f"{PACKAGE}/py.typed" in names
+    assert f"{PACKAGE}/emulator/__main__.py" in names
+
+
+def test_the_wheel_carries_the_licence_and_the_entry_point(wheel):
+    files = {name.partition(".dist-info/")[2]: name for name in wheel.namelist() if ".dist-info/" in name}
+    assert "Apache License" in wheel.read(files["licenses/LICENSE"]).decode()
+    entry_points = wheel.read(files["entry_points.txt"]).decode()
+    assert f"[apache_airflow_provider]\nprovider_info = {PACKAGE}.get_provider_info:get_provider_info" in entry_points
+
+
+def test_metadata(metadata):
+    from airflow_provider_orchestration import __version__
+
+    assert metadata["Name"] == "airflow-provider-orchestration"
+    assert metadata["Version"] == __version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == "<3.14,>=3.11"
+
+
+def test_provider_info_names_this_distribution(metadata):
+    from airflow_provider_orchestration.get_provider_info import get_provider_info
+
+    assert get_provider_info()["package-name"] == metadata["Name"]
+
+
+def _runtime_requirements() -> dict[str, Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {req.name.lower(): req for req in map(Requirement, project["dependencies"])}
+
+
+def _pins(name: str) -> dict[str, Version]:
+    lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
+    pins = [re.fullmatch(r"([a-z0-9._-]+)==([^ ;]+)( ; .*)?", line) for line in lines]
+    assert all(pins), "only `name==version`, with a marker where needed"
+    return {pin[1]: Version(pin[2]) for pin in pins if pin}
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-lowest.txt"])
+def test_the_pinned_versions_fit_the_requirements(name):
+    pins = _pins(name)
+    for distribution, requirement in _runtime_requirements().items():
+        assert requirement.specifier.contains(pins[distribution]), (distribution, pins[distribution])
+
+
+def test_the_lowest_versions_are_the_lower_bounds():
+    pins = _pins("constraints-lowest.txt")
+    bounds = {
+        name: max(Version(spec.version) for spec in requirement.specifier if spec.operator == ">=")
+        for name, requirement in _runtime_requirements().items()
+    }
+    # 2.32.0 and 2.32.1 were withdrawn from PyPI.
+    assert bounds.pop("requests") == Version("2.32.0")
+    assert pins["requests"] == Version("2.32.2")
+    assert {name: pins[name] for name in bounds} == bounds
