@@ -71,6 +71,38 @@ CONNECTION_TYPE: dict[str, Any] = {
 }
 
 
+def _option(description: str, kind: str, default: str, example: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": kind,
+        "default": default,
+        "example": example,
+    }
+
+
+_CONFIG: dict[str, Any] = {
+    "formance": {
+        "description": "How the Formance Flows provider looks at the runs that tasks wait for.",
+        "options": {
+            "poll_interval": _option(
+                "Seconds between two looks at a run, where an operator does not say otherwise.", "float", "10.0", "30"
+            ),
+            "requests_at_once": _option(
+                "Requests that one triggerer sends to one stack at once, and so its connections.", "integer", "8", "4"
+            ),
+            "stage_reads_per_second": _option(
+                "Requests a second that one triggerer spends on telling the stages of runs that wait in great number. "
+                "0: their logs tell only the end.",
+                "float",
+                "5.0",
+                "1",
+            ),
+        },
+    }
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's description, as Airflow's provider_info schema wants it."""
     return {
@@ -78,4 +110,5 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Formance Flows",
         "description": "Runs of Formance Flows that move money, started once and watched to their end.",
         "connection-types": [CONNECTION_TYPE],
+        "config": _CONFIG,
     }

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 
+from airflow_provider_orchestration.run import settings
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -43,7 +45,8 @@ class FormanceOperator(BaseOperator):
 
     :param formance_conn_id: the Airflow connection of type ``formance``.
     :param deferrable: wait in the triggerer; default ``[operators] default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks, in the worker and in the triggerer.
+    :param poll_interval: seconds between two looks, in the worker and in the triggerer; default ``[formance]
+        poll_interval``, 10.
     """
 
     def __init__(
@@ -51,13 +54,13 @@ class FormanceOperator(BaseOperator):
         *,
         formance_conn_id: str = "formance_default",
         deferrable: bool | None = None,
-        poll_interval: float = 10.0,
+        poll_interval: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.formance_conn_id = formance_conn_id
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-        self.poll_interval = positive_seconds("poll_interval", poll_interval, optional=False) or 10.0
+        self.poll_interval = positive_seconds("poll_interval", poll_interval) or settings.poll_interval()
         self._told_to_stop = False
         self._stop_handled = False
 

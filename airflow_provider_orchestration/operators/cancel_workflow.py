@@ -45,7 +45,7 @@ class CancelWorkflowOperator(FormanceOperator):
         instance_id: str,
         cancel_timeout: float = 60.0,
         on_ignored: str = "fail",
-        poll_interval: float = 5.0,
+        poll_interval: float | None = 5.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(poll_interval=poll_interval, **kwargs)

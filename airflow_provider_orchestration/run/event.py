@@ -8,7 +8,7 @@ first, and its end is the only proof that it took the event.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_orchestration.run.definition import stages_of
 from airflow_provider_orchestration.run.outcome import judge
@@ -53,6 +53,8 @@ def stage_ended(instance: Instance, stage: int) -> bool:
 @dataclass
 class EventWatch(Watch):
     """Watches until a stage waits for the event: the verdict is ``ready`` with that stage, or says why none will."""
+
+    reads_always: ClassVar[bool] = True
 
     event: str = ""
 

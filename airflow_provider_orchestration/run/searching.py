@@ -30,7 +30,7 @@ class SharedSearch:
 
     scan: Callable[..., Awaitable[Scanned]]
     interval: float
-    _seekers: list[_Seeker] = field(default_factory=list)
+    seekers: list[_Seeker] = field(default_factory=list)
     _keys: KeyScan = field(default_factory=KeyScan)
     _task: asyncio.Task[None] | None = None
 
@@ -41,19 +41,19 @@ class SharedSearch:
         The search's log lines are written in the context of the one that asks.
         """
         seeker = _Seeker(search, until, asyncio.get_running_loop().create_future(), contextvars.copy_context())
-        self._seekers.append(seeker)
+        self.seekers.append(seeker)
         try:
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._look(), context=contextvars.Context())
             return await seeker.found
         finally:
-            self._seekers.remove(seeker)
+            self.seekers.remove(seeker)
 
     async def _look(self) -> None:
         # Those who come in the same moment share the first look, too.
         await asyncio.sleep(0)
-        while self._seekers:
-            seekers = list(self._seekers)
+        while self.seekers:
+            seekers = list(self.seekers)
             since = min(seeker.search.since for seeker in seekers)
             try:
                 scanned = await self.scan(self._keys.scan, seekers[0].search.workflow_id, since)
@@ -61,7 +61,7 @@ class SharedSearch:
                 scanned = Scanned(error=str(error))
             for seeker in seekers:
                 self._tell(seeker, scanned)
-            wake = min((seeker.until for seeker in self._seekers), default=0.0) - time.time()
+            wake = min((seeker.until for seeker in self.seekers), default=0.0) - time.time()
             await asyncio.sleep(max(0.0, min(self.interval, wake)))
 
     def _tell(self, seeker: _Seeker, scanned: Scanned) -> None:

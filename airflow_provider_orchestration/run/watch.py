@@ -29,10 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """One look: the instance, or only that it is among the running ones (``listed``), or why it could not be had."""
+    """
+    One look: the instance, or why it could not be had.
+
+    Of a list it is only known whether the instance is among those that run (``listed``) or have ended (``terminated``).
+    """
 
     instance: Instance | None = None
     listed: bool = False
+    terminated: bool = False
     history: Sequence[StageHistory] | None = None
     activities: Sequence[Activity] | None = None
     error: FormanceError | None = None
@@ -146,6 +151,8 @@ class Watch:
     _history_pause: float = 0.0
     _death_seen: float | None = None
 
+    #: Whether a list does not do, and every look must be at the instance itself.
+    reads_always: ClassVar[bool] = False
     FIRST_HISTORY: ClassVar[float] = 3.0
     LONGEST_HISTORY_PAUSE: ClassVar[float] = 300.0
     #: Seconds between the two looks that must both show the sign of death: an ordinary failure shows it for a moment.
@@ -172,6 +179,8 @@ class Watch:
         if self._failing_since is not None:
             self.log.info("instance %s can be read again", self.instance_id)
         self._failing_since, self._not_found = None, 0
+        if look.terminated:
+            return Verdict("ended", self.instance_id)
         if look.instance is None:
             return self.past_deadline()
         return self._judge(look.instance, look) or self.past_deadline()

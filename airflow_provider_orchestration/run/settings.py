@@ -1,0 +1,22 @@
+"""The settings of this provider in Airflow's configuration, section ``[formance]`` (described in get_provider_info)."""
+
+from __future__ import annotations
+
+from airflow.sdk.configuration import conf
+
+SECTION = "formance"
+
+
+def poll_interval() -> float:
+    """Return ``poll_interval`` in seconds, default 10."""
+    return float(conf.getfloat(SECTION, "poll_interval", fallback=10.0))
+
+
+def requests_at_once() -> int:
+    """Return ``requests_at_once``, default 8."""
+    return max(1, int(conf.getint(SECTION, "requests_at_once", fallback=8)))
+
+
+def stage_reads_per_second() -> float:
+    """Return ``stage_reads_per_second``, default 5."""
+    return max(0.0, float(conf.getfloat(SECTION, "stage_reads_per_second", fallback=5.0)))
