@@ -42,8 +42,8 @@ WORKFLOW = {
 @dag(
     schedule=None,
     params={
-        "order": Param("1234", type="string"),
-        "payee": Param("users:alice", type="string"),
+        "order": Param("42", type="string"),
+        "payee": Param("sellers:7", type="string"),
         # Cents: an amount is a whole number in the smallest unit of its asset.
         "amount": Param(1000, type="integer", minimum=1),
     },
