@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_orchestration.api.settings import DEFAULT_SCOPES, ClientSettings, is_open_http
-from airflow_provider_orchestration.exceptions import ConnectionConfigError, InvalidInputError
+from airflow_provider_orchestration.exceptions import ConnectionConfigError
 
 log = logging.getLogger(__name__)
 
@@ -80,22 +80,19 @@ class _Reader:
         for name, url in (("host", stack), ("auth_url", auth_url)):
             if login and not allow_http and is_open_http(url):
                 self._fail(name, url, "secret and token would travel in the open; use https, or set allow_http")
-        try:
-            return ClientSettings(
-                base_url=stack + flows_path,
-                token_url=auth_url if login else None,
-                client_id=login,
-                client_secret=password,
-                scopes=self._scopes(),
-                connect_timeout=self._seconds("connect_timeout", default=10.0),
-                read_timeout=self._seconds("read_timeout", default=30.0),
-                verify=self._verify(),
-                proxy=self._proxy(),
-                client_cert=self._client_cert(),
-                allow_http=allow_http,
-            )
-        except InvalidInputError as error:
-            raise ConnectionConfigError(f"connection {self._conn.conn_id!r}: {error}") from error
+        return ClientSettings(
+            base_url=stack + flows_path,
+            token_url=auth_url if login else None,
+            client_id=login,
+            client_secret=password,
+            scopes=self._scopes(),
+            connect_timeout=self._seconds("connect_timeout", default=10.0),
+            read_timeout=self._seconds("read_timeout", default=30.0),
+            verify=self._verify(),
+            proxy=self._proxy(),
+            client_cert=self._client_cert(),
+            allow_http=allow_http,
+        )
 
     def _fail(self, field: str, value: object, advice: str) -> NoReturn:
         self._complain(f"{field} is {value!r}: {advice}")

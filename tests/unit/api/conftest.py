@@ -51,6 +51,13 @@ def connect() -> Iterator[Connect]:
 
 
 @pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
 def _nothing_secret_in_logs(caplog) -> Iterator[None]:
     caplog.set_level(logging.DEBUG)
     yield

@@ -179,6 +179,7 @@ BAD_DEFINITIONS: dict[str, tuple[Any, str]] = {
     "a YAML key that is no text": ("stages: [{true: x}]", "key True"),
     "a YAML key that is a list": ("stages: [{[a]: x}]", "no YAML"),
     "contains itself": ("&a\nstages: [*a]", "contains itself"),
+    "YAML nested without end": ("stages: " + "[" * 10_000, "nested too deeply"),
     "nested without end": ('{"stages": ' + "[" * 100_000, "nested too deeply"),
 }
 

@@ -8,19 +8,14 @@ import traceback
 import pytest
 
 from airflow_provider_orchestration.exceptions import NotConnectedError, OutcomeUnknownError
-from tests.support.scripted_server import Answer, html
-
-
-def _closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+from tests.support.scripted_server import Answer, html, port_that_refuses
 
 
 def test_refused_connection_proves_it_and_is_tried_again(serve, connect, caplog):
-    client = connect(f"http://127.0.0.1:{_closed_port()}", token_url=serve().token_url)
-    with pytest.raises(NotConnectedError, match="refused") as caught:
-        client.run_workflow("w", retries=2)
+    with port_that_refuses() as port:
+        client = connect(f"http://127.0.0.1:{port}", token_url=serve().token_url)
+        with pytest.raises(NotConnectedError, match="refused") as caught:
+            client.run_workflow("w", retries=2)
     assert caught.value.operation == "run_workflow"
     assert [record.message.rpartition("; ")[2][:10] for record in caplog.records if "try " in record.message] == [
         "try 2 of 3",
@@ -62,10 +57,11 @@ def test_tls_that_breaks_otherwise_proves_nothing(serve, connect):
 
 
 def test_proxy_that_is_not_there_proves_it(serve, connect):
-    proxy = f"http://user:proxy-secret@127.0.0.1:{_closed_port()}"
-    client = connect("https://stack.example.com", token_url=None, proxy=proxy)
-    with pytest.raises(NotConnectedError) as caught:
-        client.run_workflow("w", retries=0)
+    with port_that_refuses() as port:
+        proxy = f"http://user:proxy-secret@127.0.0.1:{port}"
+        client = connect("https://stack.example.com", token_url=None, proxy=proxy)
+        with pytest.raises(NotConnectedError) as caught:
+            client.run_workflow("w", retries=0)
     assert "proxy-secret" not in "".join(traceback.format_exception(caught.value))
     assert "proxy-secret" not in repr(client.settings)
 

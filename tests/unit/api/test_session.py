@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import socket
 import time
 
 import pytest
@@ -15,7 +14,7 @@ from airflow_provider_orchestration.exceptions import (
     RateLimitedError,
     ServerTroubleError,
 )
-from tests.support.scripted_server import Answer, html
+from tests.support.scripted_server import Answer, html, port_that_refuses
 
 INSTANCE = {"id": "i", "workflowID": "w", "createdAt": "2026-11-23T18:02:23.500761497Z", "terminated": False}
 
@@ -33,10 +32,7 @@ def test_read_timeout_of_the_settings(serve, connect):
 
 
 def test_server_that_is_down(connect):
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    with pytest.raises(NotConnectedError, match="Connection refused"):
+    with port_that_refuses() as port, pytest.raises(NotConnectedError, match="Connection refused"):
         connect(f"http://127.0.0.1:{port}", token_url=None).list_workflows(retries=0)
 
 

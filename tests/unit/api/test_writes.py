@@ -211,6 +211,14 @@ def test_what_nobody_foresaw_is_unknown(serve, connect):
         connect(serve(), on_token=broken).run_workflow("w")
 
 
+def test_what_nobody_foresaw_in_a_read_is_no_error_of_the_api(serve, connect):
+    def broken(_token: str) -> None:
+        raise RuntimeError("something of ours")
+
+    with pytest.raises(RuntimeError, match="something of ours"):
+        connect(serve(), on_token=broken).list_workflows()
+
+
 def test_being_interrupted_is_not_an_error_of_the_api(serve, connect):
     def interrupt(_token: str) -> None:
         raise KeyboardInterrupt

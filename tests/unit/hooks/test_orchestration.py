@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import socket
 import uuid
 
 import pytest
@@ -14,15 +13,9 @@ from airflow_provider_orchestration.api.client import FlowsClient
 from airflow_provider_orchestration.api.operations import OPERATIONS
 from airflow_provider_orchestration.exceptions import ConnectionConfigError, NotFoundError
 from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
-from tests.support.scripted_server import Answer, ScriptedServer, html
+from tests.support.scripted_server import Answer, ScriptedServer, html, port_that_refuses
 
 ROUND_TRIP = {"name": "hook", "stages": [{"noop": {}}]}
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("name", [operation.name for operation in OPERATIONS] + ["get_server_info"])
@@ -142,7 +135,8 @@ def test_unknown_connection_is_no_exception():
 
 
 def test_address_where_nobody_listens(airflow_connection):
-    works, said = try_out(airflow_connection, host=f"http://127.0.0.1:{_free_port()}", login="me", password="x")
+    with port_that_refuses() as port:
+        works, said = try_out(airflow_connection, host=f"http://127.0.0.1:{port}", login="me", password="x")
     assert not works
     assert "The address does not lead to Flows" in said
     assert "nothing listens there" in said
