@@ -62,7 +62,9 @@ class App:
         self._count_connection(scope)
         answer = await self._answer(request, path, body)
         self.world.save()
-        if answer is not None:
+        if answer is None:
+            await _drop(request)
+        else:
             await _response(answer, request.method)(scope, receive, send)
 
     def _count_connection(self, scope: Scope) -> None:
@@ -141,12 +143,12 @@ class App:
         if fault.kind == "hang_after":
             await self._unless_gone(request, asyncio.get_running_loop().create_future())
         else:
-            await _reset(request)
+            _prepare_reset(request)
         return None
 
     async def _instead(self, fault: Fault, request: Request) -> Answer | None:
         if fault.kind == "reset_before":
-            await _reset(request)
+            _prepare_reset(request)
             return None
         if fault.kind == "garbage":
             return Answer(200, b"<html><body>This is not Flows.</body></html>", "text/html; charset=utf-8")
@@ -180,11 +182,14 @@ def _status(fault: Fault) -> Answer:
     return Answer(int(settings["status"]), content, kind, tuple(headers.items()))
 
 
-async def _reset(request: Request) -> None:
-    """End the connection as a crash would."""
-    connection = request.scope["state"]["connection"]
-    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    connection.transport.abort()
+def _prepare_reset(request: Request) -> None:
+    transport = request.scope["state"]["connection"].transport
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+async def _drop(request: Request) -> None:
+    """End the connection without an answer."""
+    request.scope["state"]["connection"].transport.abort()
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

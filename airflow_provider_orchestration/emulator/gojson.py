@@ -42,8 +42,13 @@ def parse(body: bytes) -> Any:
     text = body.decode("utf-8", "replace")
     start = len(text) - len(text.lstrip(_SPACE))
     try:
-        return _clean(_DECODER.raw_decode(text, start)[0])
-    except (ValueError, IndexError):
+        value = _DECODER.raw_decode(text, start)[0]
+        if isinstance(value, Number):  # Python leaves a point or an exponent without digits alone
+            Scanner(text).value(start)
+        return _clean(value)
+    except DecodeError:
+        raise
+    except ValueError:
         Scanner(text).value(start)
         raise DecodeError("unexpected EOF") from None
     except RecursionError:

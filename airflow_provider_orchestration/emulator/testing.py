@@ -47,12 +47,15 @@ class EmulatorProcess:
     ) -> None:
         self.stop()
 
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise RuntimeError("the emulator has not been started")
+        return self._process
+
     @property
     def pid(self) -> int:
         """The process id."""
-        if self._process is None:
-            raise RuntimeError("the emulator has not been started")
-        return self._process.pid
+        return self._running().pid
 
     @property
     def flows_url(self) -> str:
@@ -86,6 +89,18 @@ class EmulatorProcess:
         told = json.loads(line)
         self.url, self.client_id, self.client_secret = told["url"], told["client_id"], told["client_secret"]
         return self
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._running().kill()
+        self._running().wait()
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end, so long at most; gives its exit code.
+
+        :raises subprocess.TimeoutExpired: it goes on.
+        """
+        return self._running().wait(seconds)
 
     def stop(self) -> int | None:
         """End it, by force if it does not end by itself; gives its exit code."""
@@ -144,9 +159,18 @@ class EmulatorProcess:
         """Forget everything: definitions, instances, balances, faults, counters, tokens."""
         self.control("POST", "reset")
 
-    def fault(self, operation: str, kind: str, times: int | str = 1, **settings: Any) -> None:
-        """Ask for a fault: with this operation, of this kind, so many times (``"always"``: until the faults end)."""
-        self.control("POST", "faults", {"operation": operation, "kind": kind, "times": times, **settings})
+    def fault(self, operation: str, kind: str, times: int | str | None = None, **settings: Any) -> None:
+        """Ask for a fault.
+
+        :param operation: the name of an operation, ``token``, or ``*`` for all of them.
+        :param kind: one of the kinds of the module ``faults``.
+        :param times: how often, or ``"always"``: until the faults are cleared. By default once; ``worker_down`` and
+            ``rate_limit`` last.
+        :param settings: what the kind needs: ``status``, ``headers``, ``body``; ``seconds``; ``per_second``.
+        :raises ValueError: there is no such fault; the message says what is wrong.
+        """
+        wish = {"operation": operation, "kind": kind, **settings}
+        self.control("POST", "faults", wish if times is None else {**wish, "times": times})
 
     def clear_faults(self) -> None:
         """End all faults."""

@@ -55,10 +55,10 @@ class World:
         wake, self.timers.wake = self.timers.wake, lambda: None
         try:
             self.timers.run_due()
-        finally:
+            self.save()
+        finally:  # a job that fails is no reason for the others to stop
             self.timers.wake = wake
-        self.save()
-        self._set_alarm()
+            self._set_alarm()
 
     def set_worker(self, up: bool) -> None:
         """With the worker down, nothing moves in the engine; what was asked for meanwhile is done afterwards."""
