@@ -7,6 +7,8 @@ trigger or another system would), and the DAG goes on when it has ended. A clien
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import dag, task
 
 from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
@@ -32,7 +34,7 @@ def wait_for_instance():
     )
 
     @task
-    def report(result: dict) -> str:
+    def report(result: dict[str, Any]) -> str:
         """Use what the sensor gives."""
         return f"instance {result['instance_id']} {result['state']}"
 

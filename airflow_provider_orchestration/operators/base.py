@@ -39,6 +39,12 @@ def positive_seconds(name: str, value: object, *, optional: bool = True) -> floa
     return float(value)
 
 
+def check_attempts(value: object) -> None:
+    """Check ``fail_after_attempts``. :raises ValueError: it is neither None nor a whole number from 1."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"fail_after_attempts must be a whole number from 1 or None, not {value!r}")
+
+
 class FormanceOperator(BaseOperator):
     """
     The base of the operators.

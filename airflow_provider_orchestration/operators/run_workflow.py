@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, StoppedWatchingError
-from airflow_provider_orchestration.operators.base import FormanceOperator, positive_seconds
+from airflow_provider_orchestration.operators.base import FormanceOperator, check_attempts, positive_seconds
 from airflow_provider_orchestration.run.failing import task_failures
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ class RunWorkflowOperator(FormanceOperator):
             raise ValueError(
                 f"give either workflow_id or workflow_name, not {'both' if workflow_id is not None else 'neither'}"
             )
-        if fail_after_attempts is not None and (isinstance(fail_after_attempts, bool) or fail_after_attempts < 1):
-            raise ValueError(f"fail_after_attempts must be a whole number from 1 or None, not {fail_after_attempts!r}")
+        check_attempts(fail_after_attempts)
         self.workflow_id = workflow_id
         self.workflow_name = workflow_name
         self.variables = variables
@@ -137,7 +136,12 @@ class RunWorkflowOperator(FormanceOperator):
             return
         from airflow_provider_orchestration.run.kill import cancel_if_failed, task_state
 
-        cancel_if_failed(task_state(context["ti"]), self.client, self._waits_for, self.log)
+        try:
+            state = task_state(context["ti"])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no proof that the task failed
+            self.log.warning("told to stop, but the task's state cannot be read (%s): nothing is cancelled", error)
+            return
+        cancel_if_failed(state, self.client, self._waits_for, self.log)
 
     def _task_run(self, context: Context) -> TaskRun:
         from airflow_provider_orchestration.run.again import Ask
@@ -277,5 +281,9 @@ class RunWorkflowOperator(FormanceOperator):
 
     def _found(self, run: TaskRun, instance_id: str | None, context: Context) -> dict[str, Any]:
         if instance_id is None:
-            raise run.give_up()
+            # One look more: that of the triggerer may be minutes ago, and where none can prove anything, a person needs
+            # the candidates.
+            search = run.search()
+            if (instance_id := search.look(self.client)) is None:
+                raise run.give_up(search)
         return self._follow(run, run.recovered(instance_id), context)

@@ -27,8 +27,10 @@ class Ask:
 
         It takes the workflow as the DAG names it: a workflow deployed anew under its name is no other ask.
         """
-        variables = self.variables if isinstance(self.variables, Mapping) else {"": self.variables}
-        return digest_of(self.workflow_id or self.workflow_name or "", variables or {})
+        variables: object = {} if self.variables is None else self.variables
+        if not isinstance(variables, Mapping):
+            variables = {"": variables}
+        return digest_of(self.workflow_id or self.workflow_name or "", variables)
 
 
 class Step(enum.Enum):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_orchestration.api.inputs import check_id, check_text
 from airflow_provider_orchestration.exceptions import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ def is_recoverable(workflow: Workflow) -> bool:
     )
 
 
+def shows_key_alone(workflow: Workflow) -> bool:
+    """Tell whether a text of the first stage is the run key and nothing else, so that it is read as it was sent."""
+    return bool(workflow.stages) and f"${{{RUN_KEY_VARIABLE}}}" in strings_in(workflow.stages[0])
+
+
 def as_strings(variables: object) -> dict[str, str]:
     """
     Return the variables of a run as Flows wants them, a map of string to string.
@@ -101,9 +107,10 @@ def as_strings(variables: object) -> dict[str, str]:
         if not isinstance(name, str) or not name:
             wrong.append(f"the name {name!r} is not a string")
         elif isinstance(value, str):
-            checked[name] = value
+            # Plain text of what templates and enumerations give: subclasses of str cannot be sent.
+            checked[name] = str.__str__(value)
         elif isinstance(value, int) and not isinstance(value, bool):
-            checked[name] = str(value)
+            checked[name] = str(int(value))
         else:
             wrong.append(f"{name} = {value!r} is a {type(value).__name__}")
     if wrong:
@@ -145,9 +152,11 @@ def find_workflow(
     Return the workflow by id, or by name the newest that is not deleted.
 
     :raises NotFoundError: no such id, or no workflow of that name.
+    :raises InvalidInputError: neither is given, or it is empty (a template can leave it so).
     """
-    if workflow_id:
-        return client.get_workflow(workflow_id)
+    if workflow_name is None:
+        return client.get_workflow(check_id("workflow_id", workflow_id))
+    check_text("workflow_name", workflow_name)
     listed = client.list_workflows()
     named = sorted(
         (w for w in listed if w.name == workflow_name and w.deleted_at is None),

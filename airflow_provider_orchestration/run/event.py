@@ -50,7 +50,7 @@ def stage_ended(instance: Instance, stage: int) -> bool:
     return any(one.stage == stage and one.terminated_at is not None and not one.error for one in instance.status)
 
 
-@dataclass
+@dataclass(slots=True)
 class EventWatch(Watch):
     """Watches until a stage waits for the event: the verdict is ``ready`` with that stage, or says why none will."""
 

@@ -4,27 +4,50 @@ One reader of a stack for all who wait in one event loop.
 A poller begins with its first waiter, survives it, and ends after the last. It runs in an empty context of its own; the
 log lines about an instance are written in the context of the task that waits for it, so that the log of a task holds
 only its own.
+
+Metrics, by Airflow's Stats, all with the tags ``conn_id`` and ``hostname``:
+
+- ``formance.poller.waiting`` (gauge): tasks that wait at this poller.
+- ``formance.poller.requests`` (counter): requests to Flows (a request for a token is not among them).
+- ``formance.poller.failures`` (counter): looks that failed.
+- ``formance.poller.behind`` (timer, milliseconds): how much later a look comes than its tasks asked for; it grows where
+  the server is slow or answers 429.
+- ``formance.poller.ends`` (counter): verdicts handed to waiting tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import random
-import time
+import socket
 import weakref
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Set
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_orchestration.exceptions import AuthenticationError, FormanceError
-from airflow_provider_orchestration.run import settings
-from airflow_provider_orchestration.run.lists import ended_ids, running_ids
+from airflow_provider_orchestration.exceptions import (
+    AuthenticationError,
+    FormanceError,
+    NotConnectedError,
+    RateLimitedError,
+)
+from airflow_provider_orchestration.run import budget, settings
+from airflow_provider_orchestration.run.lists import (
+    CONFIRM_BY_LIST_FROM,
+    CONFIRM_SAMPLE,
+    LIST_FROM,
+    ListLengths,
+    confirm_ended,
+    running_ids,
+)
 from airflow_provider_orchestration.run.searching import SharedSearch
 from airflow_provider_orchestration.run.threads import ThreadedClient
 from airflow_provider_orchestration.run.waiters import Group, Interval, Waiter
-from airflow_provider_orchestration.run.watch import Look, Verdict, Watch, take_look
+from airflow_provider_orchestration.run.watch import Look, Verdict, Watch, look_unless_refused
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
@@ -33,20 +56,18 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: From this number of waiters on one workflow, one list is asked for instead of each instance...
-LIST_FROM = 10
-#: ... unless the list holds more items than so many for each waiter: on the real server a single read costs 21 ms, an
-#: item of a list 25 us (flows-api, "What bites", 11).
-ITEMS_PER_READ = 800
-#: From this number of instances that vanished from the list at once, one more list confirms them...
-CONFIRM_BY_LIST_FROM = 100
-#: ... unless the workflow has had more instances than this: that list holds all that ever were.
-CONFIRM_BY_LIST_UP_TO = 20_000
+log = logging.getLogger(__name__)
 
 _SHORTEST_SLEEP = 0.05
 _LONGEST_SLEEP = 60.0
 #: Seconds that a newcomer waits for its first look where others wait already, so that a burst shares one.
 _NEWCOMER_WAITS = 1.0
+#: Looks handed out before the event loop has its turn: each may wake a task, or write a line to its log.
+_HANDED_OUT_AT_ONCE = 16
+#: Seconds of ``Retry-After`` that are kept at the most.
+_LONGEST_RETRY_AFTER = 300.0
+#: Errors that the next request would meet, too: they end a look at many.
+_CONCERNS_ALL = (AuthenticationError, NotConnectedError, RateLimitedError)
 
 
 class Poller:
@@ -54,15 +75,16 @@ class Poller:
 
     def __init__(self, formance_conn_id: str) -> None:
         self._client = ThreadedClient(formance_conn_id)
-        self._tags = {"conn_id": formance_conn_id}
+        self._tags = {"conn_id": formance_conn_id, "hostname": socket.gethostname()}
         self._groups: dict[str, Group] = {}
         self._searches: dict[str, SharedSearch] = {}
+        self._waiting = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._serving: set[asyncio.Task[None]] = set()
-        self._all_instances: dict[str, int] = {}
-        self._stage_reads = 0.0
-        self._stage_reads_counted = time.monotonic()
+        #: Loop time until which the server wants to be left alone.
+        self._not_before = float("-inf")
+        self._lengths = ListLengths()
 
     async def wait(self, watch: Watch, workflow_id: str | None, interval: Interval) -> Verdict:
         """
@@ -73,34 +95,39 @@ class Poller:
         """
         key = workflow_id or watch.instance_id
         group = self._groups.setdefault(key, Group(workflow_id))
-        waiter = Waiter(watch, interval, asyncio.get_running_loop().create_future(), contextvars.copy_context())
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(watch, interval, loop.create_future(), contextvars.copy_context())
         group.add(waiter)
-        group.look_within(_NEWCOMER_WAITS if group.size > 1 else 0.0)
-        with self._client.used():
-            try:
-                if self._task is None or self._task.done():
-                    self._task = asyncio.create_task(self._run(), context=contextvars.Context())
+        group.newcomers_due = min(group.newcomers_due, loop.time() + _NEWCOMER_WAITS)
+        self._waiting += 1
+        self._client.begin_use()
+        try:
+            if self._task is None or self._task.done():
+                self._task = asyncio.create_task(self._run(), context=contextvars.Context())
+            self._changed.set()
+            return await waiter.verdict
+        finally:
+            self._waiting -= 1
+            group.remove(waiter)
+            if not group.size and self._groups.get(key) is group:
+                del self._groups[key]
                 self._changed.set()
-                return await waiter.verdict
-            finally:
-                group.remove(waiter)
-                if not group.size and self._groups.get(key) is group:
-                    del self._groups[key]
-                    self._changed.set()
+            self._client.end_use()
 
     async def find(self, search: Search, until: float, interval: float) -> str | None:
         """Look for a lost submission together with all who look for one of the same workflow."""
         shared = self._searches.setdefault(search.workflow_id, SharedSearch(self.call, interval))
-        with self._client.used():
-            try:
-                return await shared.find(search, until)
-            finally:
-                if not shared.seekers:
-                    self._searches.pop(search.workflow_id, None)
+        self._client.begin_use()
+        try:
+            return await shared.find(search, until)
+        finally:
+            if not shared.seekers:
+                self._searches.pop(search.workflow_id, None)
+            self._client.end_use()
 
     async def call(self, function: Callable[Concatenate[FlowsClient, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one function with the client in the poller's threads."""
-        Stats.incr("formance.poller.calls", tags=self._tags)
+        Stats.incr("formance.poller.requests", tags=self._tags)
         return await self._client.call(function, *args, **kwargs)
 
     async def _run(self) -> None:
@@ -108,104 +135,162 @@ class Poller:
         loop = asyncio.get_running_loop()
         while self._groups:
             self._changed.clear()
-            now = loop.time()
-            idle = [group for group in self._groups.values() if not group.busy]
-            for group in idle:
-                if group.due <= now:
-                    group.busy = True
-                    Stats.timing("formance.poller.behind", (now - group.due) * 1000, tags=self._tags)
-                    task = asyncio.create_task(self._serve(group))
-                    self._serving.add(task)
-                    task.add_done_callback(self._serving.discard)
-            Stats.gauge("formance.poller.waiting", sum(g.size for g in self._groups.values()), tags=self._tags)
-            wake = min((group.due for group in idle if not group.busy), default=now + _LONGEST_SLEEP)
+            try:
+                wake = self._serve_those_due(loop.time())
+            except Exception:
+                # Whatever it is, those who wait are not to wait for ever.
+                log.exception("the poller goes on after an error of its own")
+                wake = loop.time() + _NEWCOMER_WAITS
             await asyncio.sleep(_SHORTEST_SLEEP)
             try:
                 async with asyncio.timeout(max(0.0, wake - loop.time())):
                     await self._changed.wait()
             except TimeoutError:
                 pass
+        Stats.gauge("formance.poller.waiting", 0, tags=self._tags)
 
-    async def _serve(self, group: Group) -> None:
-        """Have one look at a group, and say when the next is due."""
+    def _serve_those_due(self, now: float) -> float:
+        """Begin the looks that are due, and return the loop time of the next one."""
+        Stats.gauge("formance.poller.waiting", self._waiting, tags=self._tags)
+        wake = now + _LONGEST_SLEEP
+        for group in self._groups.values():
+            if group.busy:
+                continue
+            due = max(group.next_look(), self._not_before)
+            if due > now:
+                wake = min(wake, due)
+                continue
+            group.busy = True
+            task = asyncio.create_task(self._serve(group, everyone=group.due <= now))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        return wake
+
+    async def _serve(self, group: Group, *, everyone: bool) -> None:
+        """Have one look at a group, at all or at those who have just come, and say when the next is due."""
         loop = asyncio.get_running_loop()
-        began, arrivals, retry_after = loop.time(), group.arrivals, 0.0
-        group.due = float("inf")
+        began, took, failed = loop.time(), 0.0, False
+        if everyone and group.due > float("-inf"):
+            Stats.timing("formance.poller.behind", (began - group.due) * 1000, tags=self._tags)
+        whom = list(group.waiters() if everyone else group.newcomers)
+        by_list = self._lengths.list_is_cheaper(group.workflow_id, len(whom))
+        group.newcomers.clear()
+        group.newcomers_due = float("inf")
         try:
-            if self._by_list_is_cheaper(group):
-                retry_after = await self._by_list(group, str(group.workflow_id))
+            if by_list:
+                failed = await self._by_list(group, str(group.workflow_id))
             else:
-                retry_after = await self._one_by_one(group, group.waiters())
-        except Exception as error:  # noqa: BLE001 - told to all whom it concerns
-            retry_after = self._give_error(error, group, group.waiters())
-        finally:
+                failed = await self._one_by_one(group, whom)
             took = loop.time() - began
-            group.looked()
-            # A server that is slow, or says so, is asked less often; the jitter keeps many triggerers apart.
-            jitter = random.uniform(0.9, 1.0)  # noqa: S311
-            group.look_within(max(group.interval() * jitter - took, took * 3, retry_after))
-            if group.arrivals != arrivals:
-                group.look_within(max(_NEWCOMER_WAITS, took * 3, retry_after))
+            if by_list:
+                await self._tell_stages(group)
+        except Exception as error:  # noqa: BLE001 - told to all whom it concerns
+            took, failed = took or loop.time() - began, True
+            await self._give_error(error, group, list(group.waiters()))
+        finally:
+            group.rest(began, took, failed=failed, everyone=everyone or by_list)
             group.busy = False
             self._changed.set()
 
-    def _by_list_is_cheaper(self, group: Group) -> bool:
-        return (
-            group.workflow_id is not None
-            and group.size >= LIST_FROM
-            and group.listed <= len(group.by_instance) * ITEMS_PER_READ
-        )
-
-    async def _by_list(self, group: Group, workflow_id: str) -> float:
-        running = await self.call(running_ids, workflow_id)
-        group.listed = len(running)
-        for waiter in [one for one in group.failing if one.watch.instance_id in running]:
-            group.failing.discard(waiter)
-            waiter.take(Look(listed=True))
+    async def _by_list(self, group: Group, workflow_id: str) -> bool:
+        """Look at all by one list, and at those whom it leaves out one by one; tell whether that had to be given up."""
+        Stats.incr("formance.poller.requests", tags=self._tags)
+        running = await self._client.call_list(running_ids, workflow_id)
+        self._lengths.note(workflow_id, len(running))
+        back = [waiter for waiter in group.failing if waiter.watch.instance_id in running]
+        group.failing.difference_update(back)
+        await self._give(Look(listed=True), back)
         vanished = group.by_instance.keys() - running
-        if len(vanished) >= CONFIRM_BY_LIST_FROM and self._all_instances.get(workflow_id, 0) <= CONFIRM_BY_LIST_UP_TO:
-            ended, self._all_instances[workflow_id] = await self.call(ended_ids, workflow_id)
-            for waiter in group.waiters(vanished & ended):
-                self._give(Look(terminated=True), waiter)
-            vanished -= ended
-        in_turn = group.next_in_turn(self._stage_read_budget())
-        self._stage_reads -= len(in_turn)
-        alone = {*group.waiters(vanished), *group.eager, *in_turn}
-        return await self._one_by_one(group, alone)
+        if len(vanished) >= CONFIRM_BY_LIST_FROM:
+            ended = await self._confirm(group, workflow_id, vanished)
+            await self._give(Look(terminated=True), list(group.waiters(ended)))
+        alone = {*group.waiters(vanished), *group.eager}
+        return await self._one_by_one(group, [waiter for waiter in alone if not waiter.verdict.done()])
 
-    async def _one_by_one(self, group: Group, waiters: Iterable[Waiter]) -> float:
-        return max(await asyncio.gather(*(self._read_one(group, waiter) for waiter in waiters)), default=0.0)
+    async def _confirm(self, group: Group, workflow_id: str, vanished: Set[str]) -> Set[str]:
+        """Return those of many that vanished that have ended for sure; none where it is not as it seems."""
+        sample = list(group.waiters(random.sample(list(vanished), CONFIRM_SAMPLE)))
+        if await self._one_by_one(group, sample) or not all(waiter.has_ended for waiter in sample):
+            return frozenset()
+        try:
+            Stats.incr("formance.poller.requests", 2, tags=self._tags)
+            return await self._client.call_list(confirm_ended, workflow_id, vanished)
+        except FormanceError:
+            return frozenset()
 
-    async def _read_one(self, group: Group, waiter: Waiter) -> float:
+    async def _tell_stages(self, group: Group) -> None:
+        """Look at a few of those who wait, for their logs' sake; a failure is no failure of the waiting."""
+        left = budget.stage_reads.left()
+        if left < 1:
+            return
+        now = asyncio.get_running_loop().time()
+        share = max(1, int(left * group.size / max(1, self._waiting)))
+        await self._one_by_one(group, group.next_in_turn(share, now), optional=True)
+
+    async def _one_by_one(self, group: Group, waiters: list[Waiter], *, optional: bool = False) -> bool:
+        """Look at some, a few at once; tell whether that was given up because of an error that concerns them all."""
+        # In another order each time: where a look is given up, it is not always the same ones that go short.
+        pending = deque(random.sample(waiters, len(waiters)))
+        given_up: list[FormanceError] = []
+
+        async def read() -> None:
+            while pending and not given_up:
+                waiter = pending.popleft()
+                error = await self._read_one(group, waiter, optional=optional)
+                if isinstance(error, _CONCERNS_ALL):
+                    given_up.append(error)
+
+        await asyncio.gather(*(read() for _ in range(min(len(pending), settings.requests_at_once()))))
+        if given_up and not optional:
+            await self._give_error(given_up[0], group, list(pending))
+        return bool(given_up)
+
+    async def _read_one(self, group: Group, waiter: Waiter, *, optional: bool) -> FormanceError | None:
         watch = waiter.watch
-        look = await self.call(take_look, watch.instance_id, with_history=watch.wants_history)
-        if look.error is not None:
-            return self._give_error(look.error, group, [waiter])
-        group.failing.discard(waiter)
-        self._give(look, waiter)
-        return 0.0
+        few = self._waiting < LIST_FROM
+        with_history = watch.wants_history and (few or watch.reads_always or budget.stage_reads.left() >= 1)
+        waiter.looked_at = asyncio.get_running_loop().time()
+        try:
+            look = await self.call(look_unless_refused, watch.instance_id, with_history=with_history)
+        except Exception as error:  # noqa: BLE001 - told to the one whom it concerns
+            look = Look(error=_known(error))
+        more = with_history + (look.activities is not None)
+        if more:
+            Stats.incr("formance.poller.requests", more, tags=self._tags)
+        budget.stage_reads.spend(more + optional)
+        if look.error is None:
+            group.failing.discard(waiter)
+            await self._give(look, [waiter])
+        elif optional:
+            self._note(look.error)
+        else:
+            await self._give_error(look.error, group, [waiter])
+        return look.error
 
-    def _give(self, look: Look, waiter: Waiter) -> None:
-        waiter.take(look)
-        if waiter.verdict.done():
-            Stats.incr("formance.poller.ends", tags=self._tags)
+    async def _give(self, look: Look, waiters: Iterable[Waiter]) -> None:
+        for number, waiter in enumerate(waiters, 1):
+            waiter.take(look)
+            if waiter.verdict.done():
+                Stats.incr("formance.poller.ends", tags=self._tags)
+            if number % _HANDED_OUT_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
-    def _give_error(self, error: Exception, group: Group, waiters: Iterable[Waiter]) -> float:
+    async def _give_error(self, error: Exception, group: Group, waiters: Iterable[Waiter]) -> None:
+        known = _known(error)
+        self._note(known)
+        group.failing.update(waiter for waiter in waiters if not waiter.verdict.done())
+        await self._give(Look(error=known), waiters)
+
+    def _note(self, error: FormanceError) -> None:
+        """Count a failure, and keep to what the server asks for."""
         Stats.incr("formance.poller.failures", tags=self._tags)
-        if isinstance(error, AuthenticationError):
-            self._client.doubt()
-        known = error if isinstance(error, FormanceError) else FormanceError(f"{type(error).__name__}: {error}")
-        for waiter in waiters:
-            group.failing.add(waiter)
-            waiter.take(Look(error=known))
-        return getattr(error, "retry_after", None) or 0.0
+        if wanted := getattr(error, "retry_after", None):
+            until = asyncio.get_running_loop().time() + min(wanted, _LONGEST_RETRY_AFTER)
+            self._not_before = max(self._not_before, until)
 
-    def _stage_read_budget(self) -> int:
-        rate = settings.stage_reads_per_second()
-        now = time.monotonic()
-        self._stage_reads = min(self._stage_reads + (now - self._stage_reads_counted) * rate, rate * _LONGEST_SLEEP)
-        self._stage_reads_counted = now
-        return int(self._stage_reads)
+
+def _known(error: Exception) -> FormanceError:
+    return error if isinstance(error, FormanceError) else FormanceError(f"{type(error).__name__}: {error}")
 
 
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = weakref.WeakKeyDictionary()

@@ -49,14 +49,13 @@ def failing_attempt(stage: int, activities: Sequence[Activity]) -> Attempt | Non
     """
     for activity in activities:
         if not activity.terminated and activity.last_failure:
-            # `attempt` is the one that comes next while the activity waits for it.
-            number = activity.attempt or 1
-            failed = number - 1 if activity.next_execution is not None and number > 1 else number
+            # `attempt` is the one that comes next, or is being made; the failure is that of the one before.
+            failed = max(1, activity.attempt - 1)
             return Attempt(stage, failed, activity.last_failure, activity.next_execution)
     return None
 
 
-@dataclass
+@dataclass(slots=True)
 class Progress:
     """
     Turns looks at one instance into log lines, each thing said once.

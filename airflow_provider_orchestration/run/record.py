@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import json
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -68,7 +67,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = VERSION
     run_key: str
     workflow_id: str
-    #: A short hash of each thing asked for (the workflow as the DAG names it, each variable).
+    #: A short hash of each thing asked for (the workflow as the DAG names it, each variable); empty: not known.
     digest: dict[str, str]
     #: ``ti.max_tries`` of the execution that wrote it last: it changes with a clear, never with a retry.
     generation: int
@@ -89,6 +88,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return a copy with some fields changed."""
         return msgspec.structs.replace(self, **changes)
 
+    def replaced(self) -> tuple[Earlier, ...]:
+        """Return the earlier submissions of what replaces this record: itself among them where it had an instance."""
+        if self.instance_id is None:
+            return self.earlier
+        return (*self.earlier, Earlier(self.run_key, self.instance_id, self.state, self.error))
+
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record of one task's event: which stage is to take it, and how far that came."""
@@ -108,7 +113,8 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 _Record = TypeVar("_Record", RunRecord, EventRecord)
-_KEYS: dict[type, str] = {RunRecord: "formance_run", EventRecord: "formance_event"}
+#: Under which key of the state store a record lies.
+STORE_KEYS: dict[type, str] = {RunRecord: "formance_run", EventRecord: "formance_event"}
 
 
 class RecordStore:
@@ -138,28 +144,35 @@ class RecordStore:
 
         :raises RecordError: it cannot be read, or a newer version of this provider wrote it.
         """
-        raw = self._store.get(_KEYS[kind])
-        if raw is None:
-            return None
-        version = raw.get("version", VERSION) if isinstance(raw, Mapping) else None
-        if isinstance(version, int) and version > VERSION:
-            raise RecordError(
-                f"the record of this task (key {_KEYS[kind]!r} in its Storage tab) is of version {version}, this "
-                f"provider knows {VERSION}: install the newer provider again. Nothing was sent."
-            )
-        try:
-            return msgspec.convert(raw, kind)
-        except msgspec.ValidationError as error:
-            raise RecordError(
-                f"the record of this task (key {_KEYS[kind]!r} in its Storage tab) cannot be read: {error}. What it "
-                "submitted is therefore not known; find its instance, then mend or delete the record. Nothing was sent."
-            ) from error
+        raw = self._store.get(STORE_KEYS[kind])
+        return None if raw is None else record_from(raw, kind)
 
     def write(self, record: RunRecord | EventRecord) -> None:
         """Write the record, never to expire; raises if it cannot, and then nothing may be sent."""
         from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-        self._store.set(_KEYS[type(record)], msgspec.to_builtins(record), retention=NEVER_EXPIRE)
+        self._store.set(STORE_KEYS[type(record)], msgspec.to_builtins(record), retention=NEVER_EXPIRE)
+
+
+def record_from(raw: object, kind: type[_Record]) -> _Record:
+    """
+    Return a record as the state store has it.
+
+    :raises RecordError: it cannot be read, or a newer version of this provider wrote it.
+    """
+    version = raw.get("version", VERSION) if isinstance(raw, Mapping) else None
+    if isinstance(version, int) and version > VERSION:
+        raise RecordError(
+            f"the record of this task (key {STORE_KEYS[kind]!r} in its Storage tab) is of version {version}, this "
+            f"provider knows {VERSION}: install the newer provider again. Nothing was sent."
+        )
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise RecordError(
+            f"the record of this task (key {STORE_KEYS[kind]!r} in its Storage tab) cannot be read: {error}. What it "
+            "submitted is therefore not known; find its instance, then mend or delete the record. Nothing was sent."
+        ) from error
 
 
 def task_name(dag_id: str, run_id: str, task_id: str, map_index: int, run_key_name: str | None) -> str:
@@ -171,6 +184,10 @@ def task_name(dag_id: str, run_id: str, task_id: str, map_index: int, run_key_na
     """
     position = f"{task_id}[{map_index}]" if map_index >= 0 else task_id
     return f"{dag_id}/{run_id}/{run_key_name or position}@"
+
+
+#: What follows a task's name in a run key, as a regular expression.
+NONCE = "[0-9a-f]{16}"
 
 
 def new_run_key(name: str) -> str:
@@ -185,10 +202,11 @@ def digest_of(workflow: str, variables: Mapping[str, Any]) -> dict[str, str]:
 
 
 def differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Return the names of what differs between two digests."""
-    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    """Return the names of what differs between two digests; none where the old one is empty, so not known."""
+    return [] if not old else sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def _hash(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    # Of anything, as the variables of a later execution are compared before they are checked.
+    text = value if isinstance(value, str) else str(value)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

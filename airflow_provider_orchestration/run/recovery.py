@@ -7,12 +7,14 @@ Nothing found is never proof that nothing was submitted: a POST that timed out c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError
 from airflow_provider_orchestration.run.definition import strings_in
+from airflow_provider_orchestration.run.record import NONCE
 
 if TYPE_CHECKING:
     import logging
@@ -39,8 +41,13 @@ class Candidate:
         return any(run_key in text for text in self.texts or ())
 
     def key_from(self, name: str) -> str:
-        """Return the run key that begins with a task's name, or ``""``; not one inside a longer text."""
-        return next((text for text in self.texts or () if text.startswith(name)), "")
+        """
+        Return the run key that begins with a task's name, or ``""``.
+
+        Not one at whose left more stands: it may be the end of another task's name.
+        """
+        own = re.compile(re.escape(name) + NONCE)
+        return next((found[0] for text in self.texts or () if (found := own.match(text))), "")
 
     def __str__(self) -> str:
         state = "ended" if self.terminated else "running"
@@ -76,15 +83,19 @@ class KeyScan:
         # createdAt is when the server's worker began, never before the POST: a lower bound.
         return Scanned(
             [
-                Candidate(
-                    instance.id,
-                    instance.created_at.isoformat(),
-                    instance.terminated,
-                    self._first_stage(client, instance, retries),
-                )
+                self.candidate(client, instance, retries=retries)
                 for instance in instances
                 if instance.created_at.timestamp() >= since - CLOCK_MARGIN
             ]
+        )
+
+    def candidate(self, client: FlowsClient, instance: Instance, *, retries: int | None = 0) -> Candidate:
+        """Look at the history of one instance; one that cannot be read leaves it undecided."""
+        return Candidate(
+            instance.id,
+            instance.created_at.isoformat(),
+            instance.terminated,
+            self._first_stage(client, instance, retries),
         )
 
     def _first_stage(self, client: FlowsClient, instance: Instance, retries: int | None) -> frozenset[str] | None:
@@ -112,6 +123,8 @@ class Search:
     since: float
     log: logging.Logger | Any
     candidates: Sequence[Candidate] = ()
+    #: Why the latest look could not be had, None if it could.
+    trouble: str | None = None
     _keys: KeyScan = field(default_factory=KeyScan)
     _told: str = ""
 
@@ -121,6 +134,7 @@ class Search:
 
     def take(self, scanned: Scanned) -> str | None:
         """Return the instance that bears the key, or None, and tell what was seen. A look that failed is no answer."""
+        self.trouble = scanned.error
         if scanned.error is not None:
             self._tell(f"looking for run key {self.run_key} failed: {scanned.error}")
             return None

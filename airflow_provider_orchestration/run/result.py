@@ -64,10 +64,22 @@ def with_transactions(result: dict[str, Any], client: FlowsClient, log: logging.
         try:
             activities = client.get_instance_stage_history(result["instance_id"], stage["stage"])
         except FlowsApiError as error:
+            if _never_ran(client, result["instance_id"], stage):
+                continue
             log.warning("the transactions of stage %d cannot be read: %s", stage["stage"] + 1, error)
             return {**result, "transactions": None}
         transactions.extend(_transactions(stage["stage"], activities))
     return {**result, "transactions": transactions}
+
+
+def _never_ran(client: FlowsClient, instance_id: str, stage: dict[str, Any]) -> bool:
+    """Tell whether a stage failed before it ran, because it was not valid: the history does not have it then."""
+    if stage["error"] is None:
+        return False
+    try:
+        return len(client.get_instance_history(instance_id)) <= int(stage["stage"])
+    except FlowsApiError:
+        return False
 
 
 def _transactions(stage: int, activities: Iterable[Activity]) -> Iterable[dict[str, Any]]:

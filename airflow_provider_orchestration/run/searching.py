@@ -61,12 +61,18 @@ class SharedSearch:
                 scanned = Scanned(error=str(error))
             for seeker in seekers:
                 self._tell(seeker, scanned)
+                # Each compares all candidates with its key: with a thousand of both the event loop would be held.
+                await asyncio.sleep(0)
             wake = min((seeker.until for seeker in self.seekers), default=0.0) - time.time()
             await asyncio.sleep(max(0.0, min(self.interval, wake)))
 
     def _tell(self, seeker: _Seeker, scanned: Scanned) -> None:
         if seeker.found.done():
             return
-        found = seeker.context.copy().run(seeker.search.take, scanned)
+        try:
+            found = seeker.context.copy().run(seeker.search.take, scanned)
+        except Exception as error:  # noqa: BLE001 - handed to the one who asked
+            seeker.found.set_exception(error)
+            return
         if found is not None or time.time() >= seeker.until:
             seeker.found.set_result(found)

@@ -34,7 +34,6 @@ from airflow_provider_orchestration.run.definition import (
 from airflow_provider_orchestration.run.outcome import State
 from airflow_provider_orchestration.run.progress import failure
 from airflow_provider_orchestration.run.record import (
-    Earlier,
     Phase,
     RecordStore,
     RunRecord,
@@ -131,7 +130,7 @@ class TaskRun:
             # The generation is written before anything else, or Airflow's own retry after a clear would take the next
             # failure for a clear, and submit again.
             self.log.warning("taken over: instance %s of run key %s", record.instance_id, record.run_key)
-            self._write(record.but(generation=self._generation))
+            self._write(record.but(generation=self._generation, digest=record.digest or asked))
         return step
 
     def resume(self) -> None:
@@ -178,13 +177,11 @@ class TaskRun:
         """Return the search for the instance that bears the record's run key."""
         return Search(self.record.workflow_id, self.record.run_key, self.record.intent_at, self.log)
 
-    def give_up(self) -> UnknownRunError:
+    def give_up(self, search: Search) -> UnknownRunError:
         """Write down that recovery found nothing, and return the error that tells a person what to do."""
         if self.record.phase is not Phase.UNKNOWN:
             self._write(self.record.but(phase=Phase.UNKNOWN))
-        search = self.search()
-        search.look(self.client())
-        return unknown_run(self.record, search.candidates)
+        return unknown_run(self.record, search.candidates, search.trouble)
 
     def _submit(self, replaced: RunRecord | None) -> Step:
         variables = as_strings(self.ask.variables)
@@ -212,7 +209,7 @@ class TaskRun:
             intent_at=client.server_now(),
             recoverable=recoverable,
             deadline=self._deadline(),
-            earlier=() if replaced is None else _replaced(replaced),
+            earlier=() if replaced is None else replaced.replaced(),
             decisions=() if replaced is None else replaced.decisions,
         )
         self.log.info("submitting workflow %r (%s) with run key %s", workflow.name, workflow.id, key)
@@ -256,7 +253,7 @@ class TaskRun:
         workflow = self._workflow()
         dag_run: Any = self.context["dag_run"]
         since = min(moment.timestamp() for moment in (dag_run.run_after, dag_run.start_date) if moment is not None)
-        orphan = find_orphan(client, workflow.id, self._name, since)
+        orphan = find_orphan(client, workflow, self._name, since)
         if orphan is None:
             self.log.info("no record of an earlier try, and no instance of this DAG run bears this task's name")
             return None
@@ -288,10 +285,3 @@ class TaskRun:
             "first stages may have moved money; look at what it did, then clear the task to submit it anew.",
             instance_id=record.instance_id,
         )
-
-
-def _replaced(record: RunRecord) -> tuple[Earlier, ...]:
-    """Return the earlier submissions of a record, itself included where it had an instance."""
-    if record.instance_id is None:
-        return record.earlier
-    return (*record.earlier, Earlier(record.run_key, record.instance_id, record.state, record.error))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import msgspec
 
-from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, NotFoundError
+from airflow_provider_orchestration.exceptions import AuthenticationError, FlowsApiError, FormanceError, NotFoundError
 from airflow_provider_orchestration.run.definition import stages_of
 from airflow_provider_orchestration.run.outcome import judge, sign_of_death
 from airflow_provider_orchestration.run.progress import (
@@ -70,6 +70,14 @@ def take_look(client: FlowsClient, instance_id: str, *, with_history: bool, retr
     return Look(instance=instance, history=history, activities=activities)
 
 
+def look_unless_refused(client: FlowsClient, instance_id: str, *, with_history: bool) -> Look:
+    """Take one look without retries. :raises AuthenticationError: the client itself is refused, not this look."""
+    look = take_look(client, instance_id, with_history=with_history)
+    if isinstance(look.error, AuthenticationError):
+        raise look.error
+    return look
+
+
 def whole_instance(client: FlowsClient, instance_id: str, *, retries: int | None = None) -> Instance:
     """Read an instance with its definition, without which its success cannot be judged."""
     instance = client.get_instance(instance_id, retries=retries)
@@ -124,7 +132,7 @@ class Limits(TypedDict, total=False):
     not_found_after: int | None
 
 
-@dataclass
+@dataclass(slots=True)
 class Watch:
     """
     Makes log lines and, in the end, one verdict of the looks at one instance.

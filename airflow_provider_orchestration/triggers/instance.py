@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -19,16 +20,20 @@ def _event(payload: dict[str, Any]) -> TriggerEvent:
 
 
 class _FormanceTrigger(BaseTrigger):
-    """A trigger whose arguments, all ids, names, numbers and epoch seconds, are kept as they are for serialisation."""
+    """A trigger whose arguments, all ids, names, numbers and epoch seconds, are its attributes, and are serialised."""
+
+    _names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._arguments = arguments
+        # Once for the class: thousands of triggers wait in one process.
+        type(self)._names = tuple(arguments)
         self.__dict__.update(arguments)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        return f"{type(self).__module__}.{type(self).__name__}", self._arguments
+        arguments = {name: self.__dict__[name] for name in self._names}
+        return f"{type(self).__module__}.{type(self).__name__}", arguments
 
 
 class InstanceEndTrigger(_FormanceTrigger):
@@ -110,7 +115,7 @@ class InstanceEndTrigger(_FormanceTrigger):
     def _watch(self) -> Watch:
         from airflow_provider_orchestration.run.watch import Watch
 
-        return Watch(self.instance_id, self.log, **{name: self._arguments[name] for name in self._limits})
+        return Watch(self.instance_id, self.log, **{name: self.__dict__[name] for name in self._limits})
 
     async def on_kill(self) -> None:
         """
@@ -129,8 +134,10 @@ class InstanceEndTrigger(_FormanceTrigger):
         except Exception as error:  # noqa: BLE001 - whatever it is, it is no proof that the task failed
             self.log.warning("told to stop, but the task's state cannot be read (%s): nothing is cancelled", error)
             return
+        # In this task's context, or its log would not hold what was seen.
+        context = contextvars.copy_context()
         await poller_for(self.formance_conn_id).call(
-            lambda client: cancel_if_failed(state, client, self.instance_id, self.log)
+            lambda client: context.run(cancel_if_failed, state, client, self.instance_id, self.log)
         )
 
 
@@ -149,7 +156,7 @@ class EventStageTrigger(InstanceEndTrigger):
     def _watch(self) -> Watch:
         from airflow_provider_orchestration.run.event import EventWatch
 
-        limits = {name: self._arguments[name] for name in self._limits}
+        limits = {name: self.__dict__[name] for name in self._limits}
         return EventWatch(self.instance_id, self.log, event=self.event, **limits)
 
 

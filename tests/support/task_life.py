@@ -155,6 +155,10 @@ class TaskLife:
         self.max_tries = self.try_number + self.retries
         self.state = None
 
+    def run_trigger(self, trigger: Any) -> Any:
+        """Do the triggerer's part for a deferred task: run its trigger and return the event's payload."""
+        return asyncio.run(one_event(trigger))
+
     @property
     def result(self) -> Any:
         """The XCom that the task returned."""
@@ -175,7 +179,7 @@ class TaskLife:
                 assert class_path == f"{trigger_class.__module__}.{trigger_class.__qualname__}"
                 trigger = trigger_class(**json.loads(json.dumps(arguments)))
                 self.deferred_to.append(trigger_class.__name__)
-                event = self.on_event(trigger_class.__name__, asyncio.run(one_event(trigger)))
+                event = self.on_event(trigger_class.__name__, self.run_trigger(trigger))
                 step = functools.partial(_resume, deferred.method_name, {**(deferred.kwargs or {}), "event": event})
 
 
