@@ -111,4 +111,5 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Runs of Formance Flows that move money, started once and watched to their end.",
         "connection-types": [CONNECTION_TYPE],
         "config": _CONFIG,
+        "cli": ["airflow_provider_orchestration.cli.get_cli_commands"],
     }

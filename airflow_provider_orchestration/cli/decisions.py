@@ -1,0 +1,293 @@
+"""``airflow formance adopt`` and ``forget``: what a person decides about a run, written into the task's record."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airflow_provider_orchestration.cli.airflow_api import AirflowApi, AirflowApiError, Task
+from airflow_provider_orchestration.cli.shared import (
+    candidate_as_json,
+    command,
+    confirmed,
+    flows_client,
+    operators,
+    state_of,
+    write_json,
+    write_line,
+)
+from airflow_provider_orchestration.exceptions import FormanceError, InvalidInputError, NotFoundError, RecordError
+from airflow_provider_orchestration.run import deciding
+from airflow_provider_orchestration.run.ending import read_instance
+from airflow_provider_orchestration.run.outcome import State
+from airflow_provider_orchestration.run.record import Decision, Phase, RunRecord, task_name
+from airflow_provider_orchestration.run.recovery import Candidate, KeyScan
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.models import Instance
+    from airflow_provider_orchestration.run.outcome import Outcome
+
+#: A task may have ended this long before its instance began: a POST can run late, and be adopted.
+LATE = timedelta(days=7)
+
+
+@dataclass
+class _Case:
+    """One task, and a command about it."""
+
+    what: str
+    args: Namespace
+    api: AirflowApi
+    task: Task
+    record: RunRecord | None
+
+    @classmethod
+    def of(cls, what: str, args: Namespace) -> _Case:
+        api = AirflowApi.connect(args)
+        task = api.task(args.dag_id, args.run_id, args.task_id, args.map_index)
+        _check_finished(task)
+        return cls(what, args, api, task, api.record(task))
+
+    @property
+    def name(self) -> str:
+        task = self.task
+        return task_name(task.dag_id, task.dag_run_id, task.task_id, task.map_index, None)
+
+    def decision(self, instance_id: str | None = None) -> Decision:
+        return Decision(self.what, self.api.user(), datetime.now(UTC).isoformat(timespec="seconds"), instance_id)
+
+    def tell(self, *lines: str) -> None:
+        """Tell a person, beside the output."""
+        for line in lines:
+            write_line(line, sys.stderr)
+
+    def write(self, record: RunRecord, question: str) -> None:
+        """
+        Ask, look whether all is as it was shown, and write.
+
+        :raises FormanceError: it is not, or the person said no; nothing was written.
+        """
+        self.tell("", f"Will write into the record of {self.task}:", *_changes(self.record, record), "")
+        if not self.args.yes and not confirmed(question):
+            raise FormanceError("nothing was written")
+        task = self._task_now()
+        _check_finished(task)
+        if task != self.task or self.api.record(task) != self.record:
+            raise FormanceError(f"{self.task} has changed in the meantime, nothing was written: look again")
+        self.api.write(task, record)
+        if self._task_now() != self.task:
+            self.tell(f"WARNING: {self.task} was cleared or changed while this was written: look at its log")
+
+    def _task_now(self) -> Task:
+        return self.api.task(self.task.dag_id, self.task.dag_run_id, self.task.task_id, self.task.map_index)
+
+    def done(self, record: RunRecord, text: str, *, written: bool, **more: Any) -> None:
+        """Print the end of it."""
+        if self.args.output == "table":
+            write_line(text)
+            return
+        write_json(
+            {
+                "command": self.what,
+                "dag_id": self.task.dag_id,
+                "run_id": self.task.dag_run_id,
+                "task_id": self.task.task_id,
+                "map_index": self.task.map_index,
+                "written": written,
+                "record": msgspec.to_builtins(record),
+                **more,
+                "next": text,
+            }
+        )
+
+
+@command
+def adopt(args: Namespace) -> None:
+    """Write into a task's record that an instance is its run."""
+    case = _Case.of("adopt", args)
+    with flows_client(args.conn_id) as client:
+        instance, outcome = _read(client, args.instance_id)
+        key = _own_key(case, client, instance, outcome)
+        by = case.decision(instance.id)
+        if case.record is None:
+            case.tell("There is no record of this task: a new one is made.")
+            record = deciding.record_for(instance, key, case.name, case.task.max_tries, by)
+        else:
+            with _refusing(f"instance {instance.id} cannot be adopted"):
+                record = deciding.adopted(case.record, instance, key, _named(case.record, client), by)
+    shown = {"instance": {"instance_id": instance.id, "state": str(outcome.state), "run_key": key}}
+    if record == case.record:
+        case.done(
+            record, f"Instance {instance.id} is this task's already; nothing was written.", written=False, **shown
+        )
+        return
+    _check_no_other_has_it(case, instance)
+    case.write(record, f"Is instance {instance.id} the run of {case.task}?")
+    text = f"Written. Now clear {case.task}: it takes the instance over. {_outlook(record, outcome)}".rstrip()
+    case.done(record, text, written=True, **shown)
+
+
+@command
+def forget(args: Namespace) -> None:
+    """Write into a task's record that its submission counts no more, so that a clear submits again."""
+    case = _Case.of("forget", args)
+    old = case.record
+    if old is None:
+        raise InvalidInputError(
+            f"{case.task} has no record, so there is nothing to forget: clear it, and it submits, unless an instance "
+            "of this DAG run bears its name"
+        )
+    with _refusing(f"{case.task} cannot be forgotten"):
+        record = deciding.forgotten(old, case.decision())
+    with flows_client(args.conn_id) as client:
+        candidates = _candidates(case, client, old)
+    sent = datetime.fromtimestamp(old.intent_at, UTC)
+    age = (datetime.now(UTC) - sent).total_seconds()
+    case.tell(
+        f"Run key {old.run_key}, sent at {sent:%Y-%m-%d %H:%M:%S} UTC, {age / 60:.0f} minutes ago, by workflow "
+        f"{old.workflow_id}.",
+        f"Its instances created since: {len(candidates)}",
+        *(f"  {candidate}" for candidate in candidates),
+        "WARNING: if one of them is this task's run, or if its run still starts (it can, minutes after the answer was",
+        "         lost), THE MONEY MOVES TWICE.",
+    )
+    if not old.recoverable:
+        case.tell("The workflow does not show run keys in its first stage, so none of them can be ruled out.")
+    case.write(record, f"Are you sure that nothing was submitted for {case.task}, and shall it submit again?")
+    shown = [candidate_as_json(candidate) for candidate in candidates]
+    case.done(record, f"Written. Now clear {case.task}: it submits again.", written=True, candidates=shown)
+
+
+@contextlib.contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Say what is refused before saying why."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{what}: {error}. Nothing was written.") from error
+
+
+def _check_finished(task: Task) -> None:
+    from airflow.utils.state import State as AirflowState
+
+    if task.state not in AirflowState.finished:
+        raise InvalidInputError(
+            f"{task} is {task.state or 'not scheduled yet'}: only a task that has ended can be decided about. Wait for "
+            "its end, or mark it failed"
+        )
+
+
+def _read(client: FlowsClient, instance_id: str) -> tuple[Instance, Outcome]:
+    try:
+        return read_instance(client, instance_id)
+    except NotFoundError as error:
+        raise InvalidInputError(f"the stack has no instance {instance_id}: {error}") from error
+
+
+def _own_key(case: _Case, client: FlowsClient, instance: Instance, outcome: Outcome) -> str | None:
+    """Tell what the instance is, and return the run key that proves whose it is, if there is one."""
+    candidate = KeyScan().candidate(client, instance, retries=None)
+    keys = deciding.run_keys_in(candidate.texts)
+    case.tell(
+        f"Instance {instance.id}: {outcome.state}, created {instance.created_at.isoformat()}, of workflow "
+        f"{instance.workflow_id} ({instance.workflow.name if instance.workflow else '?'})"
+    )
+    with _refusing(f"instance {instance.id} cannot be adopted"):
+        key = deciding.own_key(keys, _names(case, keys))
+    if key is None and case.record is not None and candidate.has_key(case.record.run_key):
+        key = case.record.run_key
+    if key is not None:
+        case.tell(f"It bears run key {key}: it is this task's.")
+    elif candidate.texts is None:
+        case.tell("Its history cannot be read (any more): nothing but your word says whose it is.")
+    else:
+        case.tell("It bears no run key: nothing but your word says whose it is.")
+    return key
+
+
+def _names(case: _Case, keys: list[str]) -> list[str]:
+    """Return what this task's run keys begin with; without a record, also a ``run_key_name``."""
+    names = list(deciding.names_of(case.record, case.name))
+    for key in keys if case.record is None else ():
+        position = deciding.position_of(key)
+        if position[:2] == (case.task.dag_id, case.task.dag_run_id) and not _is_task(case.api, position):
+            names.append(deciding.name_of(key))
+    return names
+
+
+def _is_task(api: AirflowApi, position: tuple[str, str, str, int]) -> bool:
+    try:
+        api.task(*position)
+    except AirflowApiError as error:
+        if error.status_code == 404:
+            return False
+        raise
+    return True
+
+
+def _named(record: RunRecord, client: FlowsClient) -> State | None:
+    """Return what became of the instance that a record names."""
+    if record.instance_id is None:
+        return None
+    if record.phase is Phase.ENDED and record.state is not None:
+        return State(record.state)
+    outcome = state_of(client, record.instance_id)
+    return outcome.state if outcome else None
+
+
+def _check_no_other_has_it(case: _Case, instance: Instance) -> None:
+    names = {*operators(case.args), *filter(None, [case.task.operator])}
+    for task in case.api.tasks(None, None, sorted(names), instance.created_at - LATE):
+        if str(task) == str(case.task):
+            continue
+        try:
+            record = case.api.record(task)
+        except RecordError as error:
+            raise RecordError(f"whether {task} has instance {instance.id} cannot be told: {error}") from error
+        if record is not None and instance.id in (record.instance_id, *(one.instance_id for one in record.earlier)):
+            raise InvalidInputError(f"instance {instance.id} is the run of {task}: its record says so")
+
+
+def _candidates(case: _Case, client: FlowsClient, record: RunRecord) -> list[Candidate]:
+    """
+    Return the instances that may be the record's.
+
+    :raises InvalidInputError: one of them bears its key.
+    """
+    scanned = KeyScan().scan(client, record.workflow_id, record.intent_at, retries=None)
+    if scanned.error is not None:
+        raise FormanceError(f"the instances of the stack cannot be read, so nothing can be ruled out: {scanned.error}")
+    for candidate in scanned.candidates:
+        if candidate.has_key(record.run_key):
+            raise InvalidInputError(
+                f"{case.task} was submitted: instance {candidate.instance_id} bears its run key {record.run_key}. "
+                "Clear the task, and it takes it over"
+            )
+    if client.get_workflow(record.workflow_id).deleted_at is not None:
+        case.tell("The workflow was deleted: Flows does not list its instances, so the list below may lack some.")
+    return list(scanned.candidates)
+
+
+def _changes(old: RunRecord | None, new: RunRecord) -> list[str]:
+    before = {} if old is None else msgspec.to_builtins(old)
+    after = msgspec.to_builtins(new)
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return [f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names]
+
+
+def _outlook(record: RunRecord, outcome: Outcome) -> str:
+    """Return what the clear will bring, where it is not what one expects."""
+    if outcome.state is State.FAILED:
+        return "The instance has failed, so the task will, too; another clear then submits anew."
+    if not outcome.ended and record.deadline is not None and record.deadline < datetime.now(UTC).timestamp():
+        return "Its run_timeout has passed and the instance still runs: clear the task when the instance has ended."
+    return ""
