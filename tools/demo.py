@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
-from rich.json import JSON
+from rich.highlighter import JSONHighlighter
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -22,9 +24,10 @@ from tools.steps import Steps
 
 DAG = "payout_with_approval"
 TASK = "pay"
+CONF = {"order": "1234", "payee": "users:alice", "amount": 1000}
 LEDGER = "default"
-# The accounts between which the DAG's workflow moves money.
-ACCOUNTS = ("world", "orders:42", "sellers:7")
+# The accounts between which the DAG's workflow moves money with this configuration.
+ACCOUNTS = ("world", f"orders:{CONF['order']}", str(CONF["payee"]))
 TIMEOUT = 180.0
 
 Balances = dict[str, dict[str, int]]
@@ -74,14 +77,24 @@ def main(console: Console) -> None:
         api.wait_for_dag(DAG)
         before = balances(playground.emulator)
         steps.begin(f"Running the DAG {DAG}")
-        run_id = api.trigger(DAG)
+        steps.tell(f"with {json.dumps(CONF)}")
+        run_id = api.trigger(DAG, CONF)
         state = watch(playground, run_id, Story(steps))
         if state != "success":
             raise PlaygroundError(reason(playground, run_id, state))
         after = balances(playground.emulator)
         result = api.xcom(DAG, run_id, TASK)
+    console.print()
     console.print(table(before, after))
-    console.print(Panel(JSON(json.dumps(result)), title=f"XCom return_value of the task {TASK}"))
+    console.print(f"\nXCom [bold]return_value[/] of the task {TASK}, for the tasks after it:", highlight=False)
+    console.print(JSONHighlighter()(as_lines(result)), soft_wrap=not console.record)
+
+
+def picture(path: Path) -> None:
+    """Run the DAG once and draw what is printed as an SVG, for the README."""
+    console = Console(record=True, width=118, force_terminal=False)
+    main(console)
+    console.save_svg(str(path), title="make demo")
 
 
 def watch(playground: Playground, run_id: str, story: Story) -> str:
@@ -117,8 +130,9 @@ def table(before: Balances, after: Balances) -> Table:
     shown.add_column("asset")
     shown.add_column("before", justify="right")
     shown.add_column("after", justify="right")
+    assets = sorted({asset for side in (before, after) for held in side.values() for asset in held})
     for account in ACCOUNTS:
-        for asset in sorted({*before[account], *after[account]}):
+        for asset in assets:
             amounts = [amount(side[account].get(asset, 0), asset) for side in (before, after)]
             shown.add_row(account, asset.partition("/")[0], *amounts)
     return shown
@@ -130,6 +144,17 @@ def amount(units: int, asset: str) -> str:
     digits = str(abs(units)).rjust(decimals + 1, "0")
     sign = "-" if units < 0 else ""
     return sign + (f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits)
+
+
+def as_lines(result: dict[str, object]) -> str:
+    """Return JSON with a line for each key, and for each item of a list."""
+    lines = []
+    for key, value in result.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value:
+            text = "[\n" + ",\n".join(f"    {json.dumps(item)}" for item in value) + "\n  ]"
+        lines.append(f"  {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def reason(playground: Playground, run_id: str, state: str) -> str:
@@ -151,4 +176,7 @@ def _coloured(state: str) -> str:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    if sys.argv[1:2] == ["--picture"]:
+        picture(Path(sys.argv[2]))
+    else:
+        run_main(main)

@@ -151,6 +151,8 @@ def main() -> int:
     stamp = read_stamp(venv)
     have = stamp.get("extras")
     extras = sorted({*args.extras, *(have if isinstance(have, list) else [])})
+    if "dev" in extras and "test" in extras:
+        extras.remove("test")  # dev brings it
     if stamp.get("fingerprint") == fingerprint(args.constraints) and extras == have:
         return 0
     log = venv.with_name(venv.name + "-install.log")

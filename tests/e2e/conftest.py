@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.airflow_api import AirflowApi
-from tools.airflow_stack import ROOT, AirflowStack
+from tests.support.airflow_runs import Run, airflow_with_connections, start
+from tests.support.payments import Payments
 
 if TYPE_CHECKING:
+    from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.emulator.testing import EmulatorProcess
-
-CONNECTION = "formance_default"
+    from tools.airflow_stack import AirflowStack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,51 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(300))
 
 
-@dataclass
-class Run:
-    """A run of a DAG, to be looked at while it goes and after it."""
-
-    api: AirflowApi
-    dag_id: str
-    run_id: str
-
-    def wait(self, timeout: float = 90) -> str:
-        """Wait for its end (seconds) and return its state."""
-        return self.api.wait_for_run(self.dag_id, self.run_id, timeout)
-
-    def wait_for_task(self, task_id: str, *states: str, **options: Any) -> dict[str, Any]:
-        """Wait for one of these states (any that is an end, if none is named) and return the task instance."""
-        return self.api.wait_for_task(self.dag_id, self.run_id, task_id, *([states] if states else []), **options)
-
-    @property
-    def states(self) -> dict[str, str | None]:
-        """State of each task instance, by task id (with [map index])."""
-        return self.api.states(self.dag_id, self.run_id)
-
-    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """An XCom of a task, or None."""
-        return self.api.xcom(self.dag_id, self.run_id, task_id, key, map_index)
-
-    def log(self, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """The log of a try as text."""
-        return self.api.log(self.dag_id, self.run_id, task_id, try_number, map_index)
-
-
 @pytest.fixture(scope="session")
-def airflow(emulator_process: EmulatorProcess) -> Iterator[AirflowStack]:
-    """A healthy Airflow, the connection to the emulator in its database.
-
-    On SQLite, or on the empty PostgreSQL database that TEST_POSTGRES_URL names.
-    """
-    folders = [folder for folder in (ROOT / "example_dags", Path(__file__).parent / "dags") if folder.exists()]
-    with AirflowStack(folders, sql_alchemy_conn=os.environ.get("TEST_POSTGRES_URL")) as stack:
-        stack.api.add_connection(
-            CONNECTION,
-            "formance",
-            host=emulator_process.url,
-            login=emulator_process.client_id,
-            password=emulator_process.client_secret,
-        )
+def airflow(emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowStack]:
+    """A healthy Airflow, the connection to the emulator in its database."""
+    with airflow_with_connections(emulator_process, tmp_path_factory.mktemp("secrets") / "connections.json") as stack:
         yield stack
 
 
@@ -80,9 +37,29 @@ def airflow(emulator_process: EmulatorProcess) -> Iterator[AirflowStack]:
 def start_dag(airflow: AirflowStack) -> Callable[..., Run]:
     """Return a function that triggers a DAG, once it is known, with a conf."""
 
-    def start(dag_id: str, conf: Mapping[str, object] | None = None) -> Run:
-        airflow.check()
-        airflow.api.wait_for_dag(dag_id)
-        return Run(airflow.api, dag_id, airflow.api.trigger(dag_id, conf))
+    def start_it(dag_id: str, conf: Mapping[str, object] | None = None, run_id: str | None = None) -> Run:
+        return start(airflow, dag_id, conf, run_id)
 
-    return start
+    return start_it
+
+
+@pytest.fixture(scope="session")
+def flows(emulator_process: EmulatorProcess) -> Iterator[FlowsClient]:
+    """A client of the emulator, for what somebody else than Airflow does to the stack."""
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.settings import ClientSettings
+
+    settings = ClientSettings(
+        base_url=emulator_process.flows_url,
+        token_url=emulator_process.token_url,
+        client_id=emulator_process.client_id,
+        client_secret=emulator_process.client_secret,
+    )
+    with FlowsClient(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def payments(emulator: EmulatorProcess, flows: FlowsClient, start_dag: Callable[..., Run]) -> Payments:
+    """The payments that the DAGs of `pay.py` make: to start them, to let them go on, and to count them."""
+    return Payments(emulator, flows, start_dag)

@@ -54,3 +54,19 @@ def test_without_a_network_one_line_says_so(tmp_path):
     assert all(step.startswith("venv: ") for step in steps)
     assert error.startswith("error: no network: pip could not reach the package index")
     assert not (tmp_path / "venv" / "installed.json").exists()
+
+
+@pytest.mark.parametrize("version", [None, "Python 3.9.18", "Python 3.14.0"])
+def test_a_python_that_does_not_do_is_one_line(tmp_path, version):
+    python = tmp_path / "python"
+    if version is not None:
+        python.write_text(f'#!/bin/sh\n[ "$1" = -V ] && echo "{version}"\nexit 1\n')
+        python.chmod(0o755)
+    command = ["make", "demo", f"PYTHON={python}", f"VENV={tmp_path}/venv"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode != 0
+    said = [line for line in ran.stderr.splitlines() if not line.startswith("make")]
+    assert len(said) == 1
+    assert said[0].startswith(f"error: {python} is {version}" if version else f"error: there is no {python}")
+    assert "3.11, 3.12 or 3.13" in said[0]
+    assert not (tmp_path / "venv").exists()
