@@ -1,0 +1,66 @@
+"""Each example DAG on a real Airflow: what it shows is what happens."""
+
+from __future__ import annotations
+
+import uuid
+
+from airflow_provider_orchestration.emulator.testing import wait_for
+
+
+def balance(emulator, account: str) -> int:
+    return int(emulator.account("default", account)["balances"].get("EUR/2", 0))
+
+
+def test_payout_with_approval(start_dag, emulator):
+    order, payee = uuid.uuid4().hex, f"users:{uuid.uuid4().hex}"
+    run = start_dag("payout_with_approval", {"order": order, "payee": payee, "amount": 1000})
+    assert run.wait(120) == "success", run.states
+    assert set(run.states.values()) == {"success"}
+    result = run.xcom("pay")
+    assert result["state"] == "succeeded"
+    assert result["instance_id"] == run.xcom("pay", "instance_id")
+    assert [stage["kind"] for stage in result["stages"]] == ["send", "wait_event", "send"]
+    assert [one["postings"][0]["amount"] for one in result["transactions"]] == ["1000", "1000"]
+    assert result["transactions"][0]["metadata"]["airflow"] == result["run_key"]
+    assert run.xcom("approve")["stage"] == 1
+    assert (balance(emulator, f"orders:{order}"), balance(emulator, payee)) == (0, 1000)
+    log = run.log("pay")
+    for line in ("submitting workflow 'payout_with_approval'", "stage 2/3 wait_event 'approved'", "succeeded"):
+        assert line in log
+
+
+def test_mapped_payouts(start_dag, emulator):
+    before = {name: balance(emulator, f"users:{name}") for name in ("alice", "bob", "carol")}
+    run = start_dag("mapped_payouts")
+    assert run.wait(150) == "success", run.states
+    paid = {name: balance(emulator, f"users:{name}") - before[name] for name in before}
+    assert paid == {"alice": 1250, "bob": 990, "carol": 40000}
+    keys = [run.xcom("pay", map_index=index)["run_key"] for index in range(3)]
+    assert [key.rpartition("@")[0].rpartition("/")[2] for key in keys] == ["2026-001", "2026-002", "2026-003"]
+
+
+def test_wait_for_instance(start_dag):
+    run = start_dag("wait_for_instance")
+    assert run.wait(120) == "success", run.states
+    instance_id = run.xcom("somebody_else")
+    assert run.xcom("wait")["instance_id"] == instance_id
+    assert run.xcom("report") == f"instance {instance_id} succeeded"
+
+
+def test_run_with_deadline(start_dag, emulator):
+    run = start_dag("run_with_deadline")
+    task = run.wait_for_task("pay", "failed", "up_for_retry", timeout=60)
+    assert task["state"] == "failed", run.log("pay")
+    run.wait(60)
+    assert run.states == {"deploy": "success", "pay": "failed", "give_up": "success"}
+    assert run.task("pay")["try_number"] == 1
+    log = run.log("pay")
+    for text in ("run_timeout of 4.0 s passed; it was asked to cancel, which it ignored", "goes on"):
+        assert text in log
+    given_up = run.xcom("give_up")
+    assert (given_up["state"], given_up["cancel_asked"]) == ("running", True)
+    instance_id = run.xcom("pay", "instance_id")
+    assert instance_id == given_up["instance_id"]
+    # It goes on, as was said; end it, as only the engine can.
+    emulator.engine(instance_id, "terminate")
+    assert wait_for(lambda: [one for one in emulator.runs() if one["instance"] == instance_id])

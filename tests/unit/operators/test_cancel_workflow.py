@@ -1,0 +1,76 @@
+"""CancelWorkflowOperator: asks, looks, and says what it saw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_orchestration.emulator.testing import EmulatorProcess
+from airflow_provider_orchestration.operators.cancel_workflow import CancelWorkflowOperator
+from tests.support.flows import FAILS, Flows, delay, unique, wait_event
+from tests.support.task_life import TaskLife
+
+mode = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
+
+
+def life(instance_id: Any, **arguments: Any) -> TaskLife:
+    defaults = {"task_id": "cancel", "retries": 2, "poll_interval": 0.05, "cancel_timeout": 0.4}
+    return TaskLife(lambda: CancelWorkflowOperator(**(defaults | arguments), instance_id=instance_id), task_id="cancel")
+
+
+@mode
+def test_ignored(flows, deferrable):
+    instance_id = flows.run(wait_event("go"))
+    task = life(instance_id, deferrable=deferrable)
+    assert task.execute() == "failed"
+    assert isinstance(task.error, AirflowFailException)
+    assert "still ran" in str(task.error)
+    assert "end it in the engine behind Flows" in str(task.error)
+    assert flows.asked("cancel_event") == 1
+
+
+@mode
+def test_ignored_with_a_warning(flows, deferrable, said):
+    instance_id = flows.run(wait_event("go"))
+    task = life(instance_id, deferrable=deferrable, on_ignored="warn")
+    assert task.execute() == "success", task.error
+    assert (task.result["state"], task.result["cancel_asked"]) == ("running", True)
+    assert said.having("still ran", "warning")
+
+
+@mode
+@pytest.mark.parametrize(("stage", "state"), [(delay(0.1), "succeeded"), (FAILS, "failed")])
+def test_what_has_ended_is_told(flows, deferrable, stage, state, said):
+    instance_id = flows.run(stage, amount="")
+    flows.ended(instance_id)
+    task = life(instance_id, deferrable=deferrable)
+    assert task.execute() == "success", task.error
+    assert (task.result["state"], task.result["cancel_asked"]) == (state, False)
+    assert said.having(f"had already ended: {state}")
+    assert flows.asked("cancel_event") == 0
+
+
+@mode
+def test_a_server_that_honours_it(connect_airflow, deferrable):
+    with EmulatorProcess("--time-scale", "0.1", "--abort", "honour") as emulator:
+        connect_airflow(emulator)
+        instance_id = Flows(emulator).run(wait_event("go"))
+        task = life(instance_id, deferrable=deferrable, cancel_timeout=10.0)
+        assert task.execute() == "success", task.error
+        assert (task.result["state"], task.result["cancel_asked"]) == ("failed", True)
+
+
+def test_unknown_instance(flows):
+    task = life(unique("none"))
+    task.execute()
+    assert "Instance not found" in str(task.error)
+    assert flows.asked("cancel_event") == 0
+
+
+@pytest.mark.parametrize("instance_id", ["", None, 5])
+def test_an_id_that_is_none(flows, instance_id):
+    task = life(instance_id)
+    assert task.execute() == "failed"
+    assert "instance_id is" in str(task.error)

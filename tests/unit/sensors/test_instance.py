@@ -1,0 +1,165 @@
+"""WorkflowInstanceSensor in its three modes: succeeding, failing, skipping, giving up, bearing trouble."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSensorTimeout
+
+from airflow_provider_orchestration.sensors.instance import WorkflowInstanceSensor
+from tests.support.flows import FAILS, delay, send, unique, wait_event
+from tests.support.task_life import TaskLife
+
+pytestmark = pytest.mark.usefixtures("impatient")
+MODES = [{"mode": "poke"}, {"mode": "poke", "deferrable": True}]
+mode = pytest.mark.parametrize("mode", MODES, ids=["poke", "deferrable"])
+
+
+def sensor(instance_id: Any, **arguments: Any) -> WorkflowInstanceSensor:
+    defaults = {"task_id": "wait", "poke_interval": 0.05, "timeout": 20, "retries": 2}
+    return WorkflowInstanceSensor(**(defaults | arguments), instance_id=instance_id)
+
+
+def life(instance_id: Any, **arguments: Any) -> TaskLife:
+    return TaskLife(lambda: sensor(instance_id, **arguments), task_id="wait")
+
+
+@mode
+def test_succeeds_with_the_result(flows, mode):
+    instance_id = flows.run(send(key=False), delay(1))
+    task = life(instance_id, **mode)
+    assert task.execute() == "success", task.error
+    assert task.result["instance_id"] == instance_id
+    assert task.result["state"] == "succeeded"
+    assert task.result["transactions"][0]["postings"][0]["amount"] == "100"
+    assert task.deferred_to == (["InstanceEndTrigger"] if mode.get("deferrable") else [])
+
+
+@mode
+def test_failed_instance_fails_without_a_retry(flows, mode):
+    instance_id = flows.run(delay(0.2), FAILS, amount="")
+    task = life(instance_id, **mode)
+    assert task.execute() == "failed"
+    assert isinstance(task.error, AirflowFailException)
+    assert str(task.error) == f"instance {instance_id} failed: stage 2/2 send: no amount defined"
+
+
+@mode
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+def test_failed_instance_is_skipped_where_wanted(flows, mode, option):
+    task = life(flows.run(delay(0.2), FAILS, amount=""), **mode, **{option: True})
+    assert task.execute() == "skipped"
+
+
+@mode
+def test_timeout(flows, mode):
+    task = life(flows.run(wait_event("never")), **mode, timeout=0.3)
+    assert task.execute() == "failed"
+    assert isinstance(task.error, AirflowSensorTimeout)
+
+
+def test_timeout_is_skipped_where_wanted(flows):
+    task = life(flows.run(wait_event("never")), timeout=0.3, soft_fail=True, deferrable=True)
+    assert task.execute() == "skipped"
+
+
+def test_reschedule_asks_to_be_called_again_and_then_succeeds(flows):
+    class Rescheduled(TaskLife):
+        def context(self) -> dict[str, Any]:
+            context = super().context()
+            context["ti"].get_first_reschedule_date = lambda _context: None
+            return context
+
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    task = Rescheduled(lambda: sensor(instance_id, mode="reschedule"), task_id="wait")
+    task.execute()
+    assert isinstance(task.error, AirflowRescheduleException)
+    flows.client.send_event(instance_id, "go")
+    flows.ended(instance_id)
+    assert task.execute() == "success", task.error
+
+
+@mode
+def test_a_client_that_may_only_read_is_enough(flows, connect_airflow, mode):
+    connect_airflow(flows.emulator, login="demo-reader", password="demo-reader")
+    task = life(flows.run(delay(1)), **mode)
+    assert task.execute() == "success", task.error
+
+
+@mode
+def test_looks_that_fail_are_borne(flows, mode, said):
+    flows.emulator.fault("get_instance", "status", 3, status=503)
+    flows.emulator.fault("get_instance", "garbage", 1)
+    task = life(flows.run(delay(2)), **mode)
+    assert task.execute() == "success", task.error
+    assert said.having("cannot be read (the run is not touched by that)", "warning")
+    assert said.having("can be read again")
+
+
+@mode
+def test_unknown_instance_is_a_clear_failure(flows, mode):
+    task = life(unique("no-instance"), **mode)
+    assert task.execute() == "failed"
+    assert isinstance(task.error, AirflowFailException)
+    assert "instance_id: the stack knows no instance" in str(task.error)
+
+
+@mode
+def test_an_instance_that_is_not_found_for_a_moment_is_no_failure(flows, mode):
+    body = {"errorCode": "INTERNAL", "errorMessage": "Instance not found"}
+    flows.emulator.fault("get_instance", "status", 2, status=500, body=body)
+    task = life(flows.run(delay(1)), **mode)
+    assert task.execute() == "success", task.error
+
+
+@mode
+def test_cancelled_in_the_engine_is_a_failure(flows, mode):
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.engine(instance_id, "cancel")
+    task = life(instance_id, **mode)
+    assert task.execute() == "failed"
+    assert "dead: stage 1/1 wait_event 'go': canceled" in str(task.error)
+
+
+@mode
+@pytest.mark.parametrize("instance_id", [None, "", 5, " x", ".."])
+def test_an_id_that_is_none_is_refused_before_anything_is_sent(flows, mode, instance_id):
+    task = life(instance_id, **mode)
+    assert task.execute() == "failed"
+    assert "instance_id" in str(task.error)
+    assert flows.asked("get_instance") == 0
+
+
+@pytest.mark.parametrize("event", [None, {}, {"verdict": "fine", "instance_id": "i"}, {"verdict": "ended"}, "ended"])
+def test_an_event_that_says_nothing_is_no_success(flows, event):
+    task = life(flows.run(wait_event("go")), deferrable=True)
+    task.on_event = lambda _trigger, _event: event
+    assert task.execute() == "up_for_retry"
+
+
+def test_an_event_that_lies_is_no_success(flows):
+    instance_id = flows.run(wait_event("go"))
+    task = life(instance_id, deferrable=True)
+    task.on_event = lambda _trigger, _event: {"verdict": "ended", "instance_id": instance_id}
+    assert task.execute() == "up_for_retry"
+    assert "but it runs" in str(task.error)
+
+
+def test_exponential_backoff_looks_less_often(flows):
+    instance_id = flows.run(wait_event("never"))
+    asked = []
+    for backoff in (False, True):
+        flows.emulator.reset_counters()
+        task = life(instance_id, deferrable=True, timeout=1.5, exponential_backoff=backoff, max_wait=10)
+        assert task.execute() == "failed"
+        asked.append(flows.asked("get_instance"))
+    assert asked[1] < asked[0] / 2
+
+
+@pytest.mark.parametrize("poke_interval", [0, -1, "10"])
+def test_poke_interval_must_be_above_zero(poke_interval):
+    with pytest.raises(ValueError, match="poke_interval"):
+        sensor("i", poke_interval=poke_interval)

@@ -1,0 +1,145 @@
+"""The triggers: what they serialise, and the one event that each yields."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_orchestration.triggers.instance import EventStageTrigger, InstanceEndTrigger, RecoveryTrigger
+from tests.support.flows import FAILS, delay, send, unique, wait_event
+from tests.support.task_life import one_event
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+def end_trigger(instance_id: str, **arguments: Any) -> InstanceEndTrigger:
+    defaults = {"formance_conn_id": "formance_default", "workflow_id": None, "poll_interval": 0.05}
+    return InstanceEndTrigger(**(defaults | arguments), instance_id=instance_id)
+
+
+def stage_trigger(instance_id: str, event: str) -> EventStageTrigger:
+    return EventStageTrigger(
+        event=event,
+        formance_conn_id="formance_default",
+        instance_id=instance_id,
+        workflow_id=None,
+        poll_interval=0.05,
+    )
+
+
+def recovery_trigger(workflow_id: str, run_key: str, seconds: float) -> RecoveryTrigger:
+    now = time.time()
+    return RecoveryTrigger(
+        formance_conn_id="formance_default",
+        workflow_id=workflow_id,
+        run_key=run_key,
+        since=now - 60,
+        until=now + seconds,
+        poll_interval=0.05,
+    )
+
+
+def event_of(trigger: Any) -> dict[str, Any]:
+    return asyncio.run(one_event(trigger))
+
+
+@pytest.mark.parametrize(
+    "trigger", [end_trigger("i", deadline=5.0), stage_trigger("i", "go"), recovery_trigger("w", "dag/run/task@1", 1)]
+)
+def test_serialisation_makes_the_same_trigger_again(trigger):
+    path, arguments = trigger.serialize()
+    assert path == f"{type(trigger).__module__}.{type(trigger).__name__}"
+    again = type(trigger)(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == (path, arguments)
+    assert not [name for name in arguments if "secret" in name or "token" in name]
+
+
+def test_end_of_a_success_and_of_a_failure_is_the_same_event(flows):
+    for stages in ([delay(0.5)], [delay(0.5), FAILS]):
+        instance_id = flows.run(*stages, amount="")
+        assert event_of(end_trigger(instance_id)) == {
+            "verdict": "ended",
+            "instance_id": instance_id,
+            "stage": None,
+            "error": None,
+        }
+
+
+def test_stages_are_told_once(flows, said):
+    instance_id = flows.run(send(key=False), wait_event("go"))
+    flows.waiting_at(instance_id, 1)
+    assert event_of(end_trigger(instance_id, deadline=time.time() + 0.5))["verdict"] == "deadline"
+    assert len(said.having("stage 1/2 send: done in")) == 1
+    assert len(said.having("stage 2/2 wait_event 'go': waiting")) == 1
+
+
+def test_deadline_in_the_past(flows):
+    instance_id = flows.run(wait_event("go"))
+    assert event_of(end_trigger(instance_id, deadline=time.time() - 10))["verdict"] == "deadline"
+
+
+def test_dead_in_the_engine(flows):
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.engine(instance_id, "cancel")
+    event = event_of(end_trigger(instance_id))
+    assert (event["verdict"], event["stage"], event["error"]) == ("dead", 0, "canceled")
+
+
+def test_stuck_after_so_many_attempts(flows, said):
+    instance_id = flows.run(send(source=unique("poor"), key=False))
+    event = event_of(end_trigger(instance_id, fail_after_attempts=2))
+    assert event["verdict"] == "stuck"
+    assert "insufficient funds" in event["error"]
+    assert said.having("stage 1/1 send: attempt 1 failed: account(s) @poor", "warning")
+    assert said.having("; next try ")
+
+
+def test_not_found(flows):
+    assert event_of(end_trigger(unique("none"), not_found_after=3))["verdict"] == "not_found"
+
+
+def test_poll_failed(flows):
+    instance_id = flows.run(wait_event("go"))
+    flows.emulator.fault("get_instance", "status", -1, status=503)
+    event = event_of(end_trigger(instance_id, poll_failure_timeout=0.3))
+    assert event["verdict"] == "poll_failed"
+    assert "503" in event["error"]
+
+
+def test_stage_is_ready_for_an_event(flows):
+    instance_id = flows.run(delay(1), wait_event("approved-${order}"), order="7")
+    event = event_of(stage_trigger(instance_id, "approved-7"))
+    assert (event["verdict"], event["stage"]) == ("ready", 1)
+
+
+def test_no_stage_will_ever_wait_for_the_event(flows):
+    instance_id = flows.run(wait_event("other"))
+    flows.waiting_at(instance_id, 0)
+    event = event_of(stage_trigger(instance_id, "go"))
+    assert event["verdict"] == "never"
+    assert "no later stage waits for it" in event["error"]
+
+
+def test_instance_ends_before_the_event(flows):
+    event = event_of(stage_trigger(flows.run(delay(0.5)), "go"))
+    assert event["verdict"] in ("ended", "never")
+
+
+def test_lost_submission_is_found_by_its_key(flows):
+    workflow, key = flows.workflow(send()), f"dag/run/task@{unique('')}"
+    instance_id = flows.client.run_workflow(workflow.id, {"airflow_run_key": key}).id
+    event = event_of(recovery_trigger(workflow.id, key, 20))
+    assert event == {"found": instance_id, "run_key": key}
+
+
+def test_lost_submission_that_never_comes(flows, said):
+    workflow = flows.workflow(send())
+    other = flows.client.run_workflow(workflow.id, {"airflow_run_key": "dag/run/other@1"}).id
+    event = event_of(recovery_trigger(workflow.id, "dag/run/task@1", 0.3))
+    assert event == {"found": None, "run_key": "dag/run/task@1"}
+    assert any(other in line for line in said.having("none of these bears it", "warning"))
