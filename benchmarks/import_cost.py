@@ -1,5 +1,5 @@
 """
-What a DAG file pays for importing this provider: CPU and modules on top of `import airflow.sdk`, beside other providers.
+What a DAG file pays for importing this provider: CPU and modules over `import airflow.sdk`, beside other providers.
 
 Imported are all operators, sensors, triggers and hooks of each. Goal: at most 0.02 of the CPU of `import airflow.sdk`
 itself, and at most 45 modules. Exits 1 where it is missed.

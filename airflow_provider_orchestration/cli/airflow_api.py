@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from airflow_provider_orchestration.exceptions import FormanceError
-from airflow_provider_orchestration.run.record import STORE_KEYS, RunRecord, record_from
+from airflow_provider_orchestration.run.record import STORE_KEYS, RunRecord, as_json, record_from
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -166,7 +166,7 @@ class AirflowApi:
         :raises AirflowApiError: it was not written, or something else stands there afterwards.
         """
         path, query = _store_path(task), {"map_index": task.map_index}
-        self._send("PUT", path, query=query, body={"value": msgspec.to_builtins(record), "expires_at": None})
+        self._send("PUT", path, query=query, body={"value": as_json(record), "expires_at": None})
         found = self._json("GET", path, query=query)
         if record_from(found["value"], RunRecord) != record or found["expires_at"] is not None:
             raise AirflowApiError(

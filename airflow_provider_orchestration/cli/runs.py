@@ -237,17 +237,7 @@ def _find_unrecorded(found: _Found, client: FlowsClient, instances: list[Instanc
 def _print_table(rows: list[Row]) -> None:
     from airflow.cli.simple_table import AirflowConsole
 
-    columns = (
-        "dag_id",
-        "run_id",
-        "task_id",
-        "map_index",
-        "task_state",
-        "phase",
-        "instance_id",
-        "instance_state",
-        "note",
-    )
+    columns = ("dag_id", "run_id", "task_id", "map_index", "task_state", "phase", "instance_id", "instance_state")
 
     def shown(row: Row) -> Iterator[tuple[str, str]]:
         for column in columns:
@@ -255,6 +245,13 @@ def _print_table(rows: list[Row]) -> None:
             yield column, "" if value in (None, -1) else str(value)
 
     AirflowConsole().print_as([dict(shown(row)) for row in rows], "table")
+    # Not in the table, where they would fold the ids that are to be copied.
+    for row in rows:
+        if row.note is not None:
+            mapped = f"[{row.map_index}]" if row.map_index >= 0 else ""
+            write_line(f"{row.dag_id}/{row.run_id}/{row.task_id}{mapped}: {row.note}")
+        for candidate in row.candidates:
+            write_line(f"  {candidate['instance_id']} (created {candidate['created_at']})")
 
 
 def _since(text: str | None, now: datetime) -> datetime:

@@ -76,7 +76,7 @@ class CancelWorkflowOperator(FormanceOperator):
                 poll_interval=self.poll_interval,
                 pause=lambda seconds: self.pause(seconds, context),
             )
-            return self._judge(instance, outcome)
+            return self._judge(instance, outcome, context)
 
     def _ask_and_defer(self, workflow_id: str) -> NoReturn:
         from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
@@ -105,9 +105,16 @@ class CancelWorkflowOperator(FormanceOperator):
             instance, outcome = read_instance(self.client, self.instance_id)
             if verdict.verdict == "dead" and not outcome.ended:
                 outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
-            return self._judge(instance, outcome)
+            return self._judge(instance, outcome, context)
 
-    def _judge(self, instance: Instance, outcome: Outcome) -> dict[str, Any]:
+    def _judge(self, instance: Instance, outcome: Outcome, context: Context) -> dict[str, Any]:
+        from airflow_provider_orchestration.run.ending import DEAD, is_terminated_in_engine
+
+        if not outcome.ended and is_terminated_in_engine(
+            self.client, instance, self.log, lambda seconds: self.pause(seconds, context)
+        ):
+            # A person may have ended it there, as the error below asks for.
+            outcome = DEAD
         if outcome.ended:
             self.log.info("instance %s has ended: %s", self.instance_id, outcome.state)
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_orchestration.exceptions import (
     EventNotTakenError,
+    FlowsApiError,
     FormanceError,
     InstanceEndedError,
     NotFoundError,
@@ -81,7 +82,7 @@ class SendEventOperator(FormanceOperator):
             if not self.confirm:
                 return self._just_send()
             record = self._read_record(context)
-            if record is None:
+            if record is None or record.phase == "refused":
                 return self._wait_for_stage(context)
             if record.phase == "taken":
                 self.log.warning(
@@ -103,6 +104,10 @@ class SendEventOperator(FormanceOperator):
     def _just_send(self) -> dict[str, Any]:
         try:
             self.client.send_event(self.instance_id, self.event)
+        except InstanceEndedError as error:
+            raise EventNotTakenError(
+                f"event {self.event!r} was not taken, the instance has ended: {error}", instance_id=self.instance_id
+            ) from error
         except OutcomeUnknownError as error:
             raise EventNotTakenError(
                 f"whether event {self.event!r} reached instance {self.instance_id} is not known: {error}. It is not "
@@ -131,12 +136,18 @@ class SendEventOperator(FormanceOperator):
     def _defer_to_stage(self, limits: Limits) -> NoReturn:
         from airflow_provider_orchestration.triggers.instance import EventStageTrigger
 
+        try:
+            workflow_id = self.client.get_instance(self.instance_id).workflow_id
+        except FlowsApiError as error:
+            # The triggerer bears it as well as it can be borne; all that is lost is that its looks are shared.
+            self.log.warning("instance %s cannot be read: %s", self.instance_id, error)
+            workflow_id = None
         self.defer(
             trigger=EventStageTrigger(
                 event=self.event,
                 formance_conn_id=self.formance_conn_id,
                 instance_id=self.instance_id,
-                workflow_id=self.client.get_instance(self.instance_id).workflow_id,
+                workflow_id=workflow_id,
                 poll_interval=self.poll_interval,
                 **limits,
             ),
@@ -168,6 +179,7 @@ class SendEventOperator(FormanceOperator):
             except NotFoundError as error:
                 # The stage has begun, but does not listen yet (seen within half a second): proven not taken.
                 if time.time() >= until:
+                    self._write_refused(record, context)
                     raise FormanceError(
                         f"stage {record.stage + 1} does not listen: {error}; the event was not sent"
                     ) from error
@@ -177,8 +189,15 @@ class SendEventOperator(FormanceOperator):
             except OutcomeUnknownError as error:
                 self.log.error("whether the event arrived is not known: %s; looking whether the stage takes it", error)
                 return self._see_taken(record.but(phase="unknown", times=record.times + 1), context)
+            except FlowsApiError:
+                self._write_refused(record, context)
+                raise
             else:
                 return self._see_taken(record.but(phase="sent", times=record.times + 1), context)
+
+    def _write_refused(self, record: EventRecord, context: Context) -> None:
+        """Write down that it is proven that nothing arrived: the next try begins anew, unless one was sent before."""
+        self._write(record.but(phase="unknown" if record.times else "refused"), context)
 
     def _see_taken(self, record: EventRecord, context: Context, *, taken_over: bool = False) -> dict[str, Any]:
         """Look whether the stage ends; where it does not, send once more if no other stage could take it."""

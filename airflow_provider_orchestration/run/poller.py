@@ -29,12 +29,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_orchestration.exceptions import (
-    AuthenticationError,
-    FormanceError,
-    NotConnectedError,
-    RateLimitedError,
-)
+from airflow_provider_orchestration import exceptions
+from airflow_provider_orchestration.exceptions import FormanceError
 from airflow_provider_orchestration.run import budget, settings
 from airflow_provider_orchestration.run.lists import (
     CONFIRM_BY_LIST_FROM,
@@ -55,7 +51,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 
 _SHORTEST_SLEEP = 0.05
@@ -67,7 +62,7 @@ _HANDED_OUT_AT_ONCE = 16
 #: Seconds of ``Retry-After`` that are kept at the most.
 _LONGEST_RETRY_AFTER = 300.0
 #: Errors that the next request would meet, too: they end a look at many.
-_CONCERNS_ALL = (AuthenticationError, NotConnectedError, RateLimitedError)
+_CONCERNS_ALL = (exceptions.AuthenticationError, exceptions.NotConnectedError, exceptions.RateLimitedError)
 
 
 class Poller:
@@ -127,7 +122,7 @@ class Poller:
 
     async def call(self, function: Callable[Concatenate[FlowsClient, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one function with the client in the poller's threads."""
-        Stats.incr("formance.poller.requests", tags=self._tags)
+        self._count("requests")
         return await self._client.call(function, *args, **kwargs)
 
     async def _run(self) -> None:
@@ -194,7 +189,7 @@ class Poller:
 
     async def _by_list(self, group: Group, workflow_id: str) -> bool:
         """Look at all by one list, and at those whom it leaves out one by one; tell whether that had to be given up."""
-        Stats.incr("formance.poller.requests", tags=self._tags)
+        self._count("requests")
         running = await self._client.call_list(running_ids, workflow_id)
         self._lengths.note(workflow_id, len(running))
         back = [waiter for waiter in group.failing if waiter.watch.instance_id in running]
@@ -213,7 +208,7 @@ class Poller:
         if await self._one_by_one(group, sample) or not all(waiter.has_ended for waiter in sample):
             return frozenset()
         try:
-            Stats.incr("formance.poller.requests", 2, tags=self._tags)
+            self._count("requests", 2)
             return await self._client.call_list(confirm_ended, workflow_id, vanished)
         except FormanceError:
             return frozenset()
@@ -255,8 +250,7 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - told to the one whom it concerns
             look = Look(error=_known(error))
         more = with_history + (look.activities is not None)
-        if more:
-            Stats.incr("formance.poller.requests", more, tags=self._tags)
+        self._count("requests", more)
         budget.stage_reads.spend(more + optional)
         if look.error is None:
             group.failing.discard(waiter)
@@ -271,7 +265,7 @@ class Poller:
         for number, waiter in enumerate(waiters, 1):
             waiter.take(look)
             if waiter.verdict.done():
-                Stats.incr("formance.poller.ends", tags=self._tags)
+                self._count("ends")
             if number % _HANDED_OUT_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -281,9 +275,13 @@ class Poller:
         group.failing.update(waiter for waiter in waiters if not waiter.verdict.done())
         await self._give(Look(error=known), waiters)
 
+    def _count(self, what: str, number: int = 1) -> None:
+        if number:
+            Stats.incr(f"formance.poller.{what}", number, tags=self._tags)
+
     def _note(self, error: FormanceError) -> None:
         """Count a failure, and keep to what the server asks for."""
-        Stats.incr("formance.poller.failures", tags=self._tags)
+        self._count("failures")
         if wanted := getattr(error, "retry_after", None):
             until = asyncio.get_running_loop().time() + min(wanted, _LONGEST_RETRY_AFTER)
             self._not_before = max(self._not_before, until)

@@ -102,7 +102,8 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     instance_id: str
     event: str
     stage: int
-    #: ``found`` (about to be sent), ``sent`` (204), ``unknown`` (answer lost), ``taken``.
+    #: ``found`` (about to be sent), ``refused`` (proven not to have arrived), ``sent`` (204), ``unknown`` (answer
+    #: lost), ``taken``.
     phase: str
     #: How often it was sent, as far as is known.
     times: int = 0
@@ -151,7 +152,13 @@ class RecordStore:
         """Write the record, never to expire; raises if it cannot, and then nothing may be sent."""
         from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-        self._store.set(STORE_KEYS[type(record)], msgspec.to_builtins(record), retention=NEVER_EXPIRE)
+        self._store.set(STORE_KEYS[type(record)], as_json(record), retention=NEVER_EXPIRE)
+
+
+def as_json(record: RunRecord | EventRecord) -> dict[str, Any]:
+    """Return a record as the state store takes it: JSON in the strict sense, for Airflow refuses a tuple."""
+    value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
+    return value
 
 
 def record_from(raw: object, kind: type[_Record]) -> _Record:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError
+from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, NotFoundError
 from airflow_provider_orchestration.run.definition import strings_in
 from airflow_provider_orchestration.run.record import NONCE
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Seconds by which the clocks of a stack's parts may differ.
 CLOCK_MARGIN = 30.0
+#: Seconds after which a history that is not found is one that the engine has forgotten, not one that has yet to begin.
+HISTORY_BEGINS_WITHIN = 600.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Candidate:
     terminated: bool
     #: The strings that its first stage was given, or None while its history does not show them.
     texts: frozenset[str] | None
+    #: Whether the engine has forgotten its history, so that no later look will show it.
+    forgotten: bool = False
 
     def has_key(self, run_key: str) -> bool:
         """Whether the first stage was given this run key (alone or within a longer string)."""
@@ -91,19 +95,18 @@ class KeyScan:
 
     def candidate(self, client: FlowsClient, instance: Instance, *, retries: int | None = 0) -> Candidate:
         """Look at the history of one instance; one that cannot be read leaves it undecided."""
-        return Candidate(
-            instance.id,
-            instance.created_at.isoformat(),
-            instance.terminated,
-            self._first_stage(client, instance, retries),
-        )
+        forgotten = False
+        try:
+            texts = self._first_stage(client, instance, retries)
+        except FlowsApiError as error:
+            texts = None
+            age = client.server_now() - instance.created_at.timestamp()
+            forgotten = isinstance(error, NotFoundError) and age > HISTORY_BEGINS_WITHIN
+        return Candidate(instance.id, instance.created_at.isoformat(), instance.terminated, texts, forgotten)
 
     def _first_stage(self, client: FlowsClient, instance: Instance, retries: int | None) -> frozenset[str] | None:
         if instance.id not in self._texts:
-            try:
-                history = client.get_instance_history(instance.id, retries=retries)
-            except FlowsApiError:
-                return None
+            history = client.get_instance_history(instance.id, retries=retries)
             if not history and not instance.terminated:
                 return None
             self._texts[instance.id] = frozenset(strings_in(history[0].input)) if history else frozenset()

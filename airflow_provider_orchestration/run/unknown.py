@@ -21,7 +21,7 @@ def find_orphan(client: FlowsClient, workflow: Workflow, name: str, since: float
     Return the instance whose run key begins with a task's name: one that runs before one that has ended, a newer first.
 
     :param since: epoch seconds of the beginning of the DAG run.
-    :raises FormanceError: the stack cannot be read.
+    :raises FormanceError: the stack, or a history that could be the one, cannot be read now.
     :raises RecordError: the workflow shows the key within a longer text only, so that the name found there may be the
         end of another task's.
     """
@@ -36,6 +36,11 @@ def find_orphan(client: FlowsClient, workflow: Workflow, name: str, since: float
         raise RecordError(
             f"there is no record of an earlier try, and each of these instances may be this task's: "
             f"{describe(bearing)}. Nothing was sent. Adopt the right one with `airflow formance adopt`."
+        )
+    undecided = [candidate for candidate in scanned.candidates if candidate.texts is None and not candidate.forgotten]
+    if undecided and not mine:
+        raise FormanceError(
+            f"whether an earlier try submitted cannot be told yet: {describe(undecided)}. Nothing was sent."
         )
     return next((one for one in reversed(mine) if not one.terminated), mine[-1] if mine else None)
 
@@ -53,6 +58,6 @@ def unknown_run(record: RunRecord, candidates: Sequence[Candidate], trouble: str
         f"{datetime.fromtimestamp(record.intent_at, UTC):%Y-%m-%d %H:%M:%S} UTC). {why}Instances of workflow "
         f"{record.workflow_id} created since: {describe(candidates)}{unread}. It may still start later; nothing is "
         "submitted again by itself. What a person can do: clear the task to look again; or `airflow formance adopt` "
-        "the instance that is this task's, then clear it; or, sure that nothing was submitted, `airflow formance forget` it, then "
-        "clear it to submit again."
+        "the instance that is this task's, then clear it; or, sure that nothing was submitted, `airflow formance "
+        "forget` it, then clear it to submit again."
     )

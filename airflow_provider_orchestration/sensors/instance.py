@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import timedelta
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_orchestration.api.inputs import check_id
 from airflow_provider_orchestration.exceptions import (
@@ -26,7 +27,7 @@ from airflow_provider_orchestration.run.result import result_of, with_transactio
 from airflow_provider_orchestration.run.watch import Verdict, Watch, take_look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow.sdk import Context
 
@@ -69,7 +70,7 @@ class WorkflowInstanceSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        if self.poke_interval <= 0:
+        if isinstance(poke_interval, bool) or self.poke_interval <= 0:
             raise ValueError(f"poke_interval must be above 0 seconds, not {poke_interval!r}")
         self.instance_id = instance_id
         self.formance_conn_id = formance_conn_id
@@ -83,15 +84,21 @@ class WorkflowInstanceSensor(BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         deadline = time.time() + self.timeout
-        try:
+        with self._skip_instead():
             first = self.poke(context)
-        except AirflowFailException as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(f"skipped instead of failed: {error}") from error
-            raise
         if isinstance(first, PokeReturnValue):
             return first.xcom_value
         return self._defer(deadline)
+
+    @contextlib.contextmanager
+    def _skip_instead(self) -> Iterator[None]:
+        """Skip instead of failing where that is asked for, as Airflow does it for a sensor that waits in the worker."""
+        try:
+            yield
+        except (AirflowException, FormanceError) as error:
+            if self.never_fail or (self.soft_fail and isinstance(error, AirflowFailException | AirflowSensorTimeout)):
+                raise AirflowSkipException(f"skipped instead of failed: {error}") from error
+            raise
 
     def _defer(self, deadline: float) -> NoReturn:
         from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
@@ -125,7 +132,7 @@ class WorkflowInstanceSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: object = None) -> dict[str, Any]:
         """Go on after the triggerer has waited; what the instance itself says now counts."""
-        with task_failures():
+        with self._skip_instead(), task_failures():
             verdict = Verdict.from_event(event, self.instance_id)
             if verdict.verdict == "not_found":
                 raise self._unknown(verdict.error)

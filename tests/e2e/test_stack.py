@@ -17,7 +17,10 @@ DAGS = Path(__file__).parent / "dags"
 
 def test_a_component_that_dies_at_the_start_is_told_with_its_log():
     stack = AirflowStack([DAGS], env={"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"})
-    with pytest.raises(ProcessError, match=r"(?s)scheduler ended with exit code 1\. The end of its log:.*no.such"), stack:
+    with (
+        pytest.raises(ProcessError, match=r"(?s)scheduler ended with exit code 1\. The end of its log:.*no.such"),
+        stack,
+    ):
         pytest.fail("it started")
     assert not stack.home.exists()
     assert marked(stack.home) == []

@@ -17,6 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+from pydantic import JsonValue, TypeAdapter
+
+# What Airflow's message to its API server takes as a value: it refuses a tuple.
+_STORABLE: TypeAdapter[Any] = TypeAdapter(JsonValue)
 
 
 class StaleExecutionError(Exception):
@@ -52,6 +56,7 @@ class StoreAccessor:
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         """Write a value, unless the execution is stale."""
+        _STORABLE.validate_python(value)
         self.store.before_write(key, value)
         if self.execution != self.store.current:
             raise StaleExecutionError(f"404: execution {self.execution} is not the current one")

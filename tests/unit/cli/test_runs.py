@@ -137,10 +137,18 @@ def test_what_airflow_knows_is_shown_where_the_stack_cannot_be_read(airflow_rest
     assert "WARNING: the stack cannot be read" in ended.err
 
 
-def test_for_people(airflow_rest, flows, formance):
-    airflow_rest.add_task(KEY, raw_record("w", phase="submitted", instance_id="i-123", state="failed"))
-    out = formance("runs").out
-    assert all(text in out for text in ("dag_id", "instance_state", *KEY[:3], "i-123", "submitted"))
+def test_for_people(airflow_rest, flows, paying, formance):
+    instance = flows.client.run_workflow(paying).id
+    flows.ended(instance)
+    dag = unique("dag")
+    airflow_rest.add_task((dag, "run", "pay", 3), raw_record("w", phase="submitted", instance_id="i-1", state="failed"))
+    airflow_rest.add_task((dag, "run", "lost", -1), raw_record(paying))
+    out = formance("runs", "--dag-id", dag).out
+    table = {tuple(word.strip() for word in line.split("|")) for line in out.splitlines()}
+    assert (dag, "run", "pay", "3", "failed", "submitted", "i-1", "failed") in table
+    assert (dag, "run", "lost", "", "failed", "unknown", "", "") in table
+    assert f"{dag}/run/lost: not known whether it was submitted; candidates: 1" in out
+    assert f"  {instance} (created " in out
 
 
 def test_a_run_id_alone_names_no_run(formance):

@@ -24,7 +24,8 @@ def run_task(deferrable, impatient) -> Callable[..., TaskLife]:
     def make(*, life: dict[str, Any] | None = None, **arguments: Any) -> TaskLife:
         given = {"poll_interval": 0.1, "run_timeout": 60.0, "deferrable": deferrable, "retries": 2, **arguments}
         return TaskLife(
-            lambda: RunWorkflowOperator(task_id="pay", **given), **{"dag_id": unique("dag"), "task_id": "pay"} | (life or {})
+            lambda: RunWorkflowOperator(task_id="pay", **given),
+            **{"dag_id": unique("dag"), "task_id": "pay"} | (life or {}),
         )
 
     return make

@@ -16,7 +16,7 @@ mode = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "def
 
 
 def life(instance_id: Any, **arguments: Any) -> TaskLife:
-    defaults = {"task_id": "cancel", "retries": 2, "poll_interval": 0.05, "cancel_timeout": 0.4}
+    defaults: dict[str, Any] = {"task_id": "cancel", "retries": 2, "poll_interval": 0.05, "cancel_timeout": 0.4}
     return TaskLife(lambda: CancelWorkflowOperator(**(defaults | arguments), instance_id=instance_id), task_id="cancel")
 
 

@@ -31,9 +31,7 @@ def test_a_run_that_succeeds(flows, run_task, said, deferrable):
     ]
     assert all(stage["started_at"] < stage["terminated_at"] for stage in result["stages"])
     (transaction,) = result["transactions"]
-    assert transaction["postings"] == [
-        {"source": "world", "destination": payee, "amount": "1000", "asset": "EUR/2"}
-    ]
+    assert transaction["postings"] == [{"source": "world", "destination": payee, "amount": "1000", "asset": "EUR/2"}]
     assert transaction["metadata"] == {"airflow": result["run_key"]}
     assert result["taken_over"] is False
     assert flows.balance(payee) == 1000

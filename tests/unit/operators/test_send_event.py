@@ -16,7 +16,13 @@ mode = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "def
 
 
 def life(instance_id: Any, event: Any = "go", **arguments: Any) -> TaskLife:
-    defaults = {"task_id": "send", "retries": 2, "poll_interval": 0.05, "wait_timeout": 20.0, "confirm_timeout": 3.0}
+    defaults: dict[str, Any] = {
+        "task_id": "send",
+        "retries": 2,
+        "poll_interval": 0.05,
+        "wait_timeout": 20.0,
+        "confirm_timeout": 3.0,
+    }
     return TaskLife(
         lambda: SendEventOperator(**(defaults | arguments), instance_id=instance_id, event=event), task_id="send"
     )
@@ -95,7 +101,7 @@ def test_what_was_taken_is_not_sent_again(flows):
 def test_a_retry_after_a_kill_sees_that_the_event_was_taken(flows):
     instance_id = flows.run(wait_event("go"), wait_event("go"))
     task = life(instance_id)
-    died = []
+    died: list[bool] = []
 
     def die_once(_key: str, value: Any) -> None:
         if value["phase"] == "sent" and not died:

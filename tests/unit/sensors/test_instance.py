@@ -17,7 +17,7 @@ mode = pytest.mark.parametrize("mode", MODES, ids=["poke", "deferrable"])
 
 
 def sensor(instance_id: Any, **arguments: Any) -> WorkflowInstanceSensor:
-    defaults = {"task_id": "wait", "poke_interval": 0.05, "timeout": 20, "retries": 2}
+    defaults: dict[str, Any] = {"task_id": "wait", "poke_interval": 0.05, "timeout": 20, "retries": 2}
     return WorkflowInstanceSensor(**(defaults | arguments), instance_id=instance_id)
 
 
@@ -50,6 +50,20 @@ def test_failed_instance_fails_without_a_retry(flows, mode):
 def test_failed_instance_is_skipped_where_wanted(flows, mode, option):
     task = life(flows.run(delay(0.2), FAILS, amount=""), **mode, **{option: True})
     assert task.execute() == "skipped"
+
+
+@mode
+@pytest.mark.parametrize(("option", "state"), [("soft_fail", "up_for_retry"), ("never_fail", "skipped")])
+def test_other_errors_are_skipped_only_by_never_fail(flows, connect_airflow, mode, option, state):
+    connect_airflow(flows.emulator, password="")
+    assert life("i", **mode, **{option: True}).execute() == state
+
+
+@pytest.mark.parametrize(("option", "state"), [("soft_fail", "up_for_retry"), ("never_fail", "skipped")])
+def test_so_are_those_after_the_triggerer_has_waited(flows, option, state):
+    task = life(flows.run(wait_event("go")), deferrable=True, **{option: True})
+    task.on_event = lambda _trigger, _event: None
+    assert task.execute() == state
 
 
 @mode
@@ -159,7 +173,7 @@ def test_exponential_backoff_looks_less_often(flows):
     assert asked[1] < asked[0] / 2
 
 
-@pytest.mark.parametrize("poke_interval", [0, -1, "10"])
+@pytest.mark.parametrize("poke_interval", [0, -1, "10", True])
 def test_poke_interval_must_be_above_zero(poke_interval):
     with pytest.raises(ValueError, match="poke_interval"):
         sensor("i", poke_interval=poke_interval)

@@ -27,7 +27,7 @@ def kill(flows, task: Any = TASK, *, cancel_on_kill: bool = True) -> int:
     # As the triggerer sets it, without the Airflow that stands behind it.
     trigger._task_instance = task
     asyncio.run(trigger.on_kill())
-    return flows.asked("cancel_event")
+    return int(flows.asked("cancel_event"))
 
 
 @pytest.mark.parametrize(("task", "name"), [(TASK, "task"), (MAPPED, "task_3")], ids=["plain", "mapped"])
@@ -45,7 +45,9 @@ def test_any_other_state_cancels_nothing(flows, task_states, said, state):
     assert said.having("is not cancelled", "warning")
 
 
-@pytest.mark.parametrize("answer", [{}, {"run": {}}, {"another run": {"task": "failed"}}, RuntimeError("no API server")])
+@pytest.mark.parametrize(
+    "answer", [{}, {"run": {}}, {"another run": {"task": "failed"}}, RuntimeError("no API server")]
+)
 def test_a_state_that_cannot_be_read_cancels_nothing(flows, task_states, answer):
     task_states(answer)
     assert kill(flows) == 0

@@ -1,0 +1,239 @@
+"""
+The promise, held against random lives of a task: faults, kills, retries, clears, decisions and time in any order.
+
+The counts come from the emulator. The machine is itself tested: with a rule broken on purpose it must find the double
+payment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from airflow_provider_orchestration.emulator.testing import EmulatorProcess
+from airflow_provider_orchestration.run import again, submission
+from airflow_provider_orchestration.run.deciding import forgotten
+from airflow_provider_orchestration.run.record import Decision, RunRecord
+from tests.faults.payout import A_WHILE, AMOUNT, Payout, failing
+from tests.support.task_life import TaskLife
+
+pytestmark = pytest.mark.faults
+
+#: Where a process is killed: before or after the record is written in a phase, or when the triggerer has its event.
+POINTS = [
+    ("before", "intent"),
+    ("after", "intent"),
+    ("before", "submitted"),
+    ("after", "submitted"),
+    ("before", "unknown"),
+    ("before", "ended"),
+    ("after", "ended"),
+    ("resume", ""),
+]
+FAULTS = st.sampled_from(
+    [
+        ("run_workflow", "reset_before", {}),
+        ("run_workflow", "reset_after", {}),
+        ("run_workflow", "status", {"status": 502}),
+        ("run_workflow", "status_after", {"status": 504}),
+        ("run_workflow", "status", {"status": 429}),
+        ("run_workflow", "status", {"status": 400}),
+        ("run_workflow", "garbage", {}),
+        ("run_workflow", "hang_after", {}),
+        ("run_workflow", "worker_down", {}),
+        ("list_instances", "status", {"status": 503}),
+        ("get_instance", "reset_before", {}),
+        ("get_instance", "garbage", {}),
+        ("get_instance_history", "status", {"status": 500}),
+        ("*", "status", {"status": 401}),
+    ]
+)
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing of the process goes on."""
+
+
+class MortalLife(TaskLife):
+    """A task whose processes can be killed at a point of their work."""
+
+    point: tuple[str, str] | None = None
+
+    def context(self) -> dict[str, Any]:
+        context = super().context()
+        accessor = context["task_state_store"]
+        write = accessor.set
+
+        def mortal_write(key: str, value: Any, **options: Any) -> None:
+            self.die_at("before", value["phase"])
+            write(key, value, **options)
+            self.die_at("after", value["phase"])
+
+        accessor.set = mortal_write
+        return context
+
+    def run_trigger(self, trigger: Any) -> Any:
+        event = super().run_trigger(trigger)
+        self.die_at("resume", "")
+        return event
+
+    def die_at(self, *point: str) -> None:
+        if point == self.point:
+            self.point = None
+            raise Killed(point)
+
+    def execute(self) -> str:
+        try:
+            return super().execute()
+        except Killed:
+            more = self.max_tries != 0 and self.try_number <= self.max_tries
+            self.state = "up_for_retry" if more else "failed"
+            return self.state
+
+
+class Promise(RuleBasedStateMachine):
+    """One task of one DAG run, and all that can happen to it."""
+
+    # Set by the test that runs the machine.
+    make_payout: Any = None
+    emulator: EmulatorProcess
+
+    @initialize(
+        recoverable=st.booleans(),
+        deferrable=st.booleans(),
+        then=st.sampled_from([[], [A_WHILE], [failing("users:nobody")], [A_WHILE, failing("users:nobody")]]),
+    )
+    def begin(self, recoverable: bool, deferrable: bool, then: list[Any]) -> None:
+        self.emulator.clear_faults()
+        self.payout: Payout = self.make_payout(*then, recoverable=recoverable)
+        self.life: MortalLife = self.payout.task(
+            life=MortalLife, deferrable=deferrable, recovery_timeout=0.15, poll_failure_timeout=1.0
+        )
+        self.submissions_allowed = 1
+
+    def record(self) -> RunRecord | None:
+        raw = self.life.record
+        return None if raw is None else msgspec.convert(raw, RunRecord)
+
+    @precondition(lambda self: self.life.state in (None, "up_for_retry"))
+    @rule(point=st.none() | st.sampled_from(POINTS))
+    def next_try(self, point: tuple[str, str] | None) -> None:
+        record = self.record()
+        unknown = record is not None and record.phase in ("intent", "unknown")
+        sent = self.sent()
+        self.life.point = point
+        self.life.execute()
+        self.life.point = None
+        if unknown:
+            assert self.sent() == sent, "submitted again, though an earlier submission may have arrived"
+
+    @rule(fault=FAULTS, times=st.integers(1, 3))
+    def break_something(self, fault: tuple[str, str, dict[str, Any]], times: int) -> None:
+        operation, kind, more = fault
+        self.emulator.fault(operation, kind, times, **more)
+
+    @rule()
+    def mend_all(self) -> None:
+        self.emulator.clear_faults()
+
+    @precondition(lambda self: self.life.state in ("success", "failed"))
+    @rule()
+    def clear(self) -> None:
+        record = self.record()
+        if record is not None and record.phase == "ended" and record.state != "succeeded":
+            # A person has seen a failure and wants it anew: one more, unless such a wish is still open.
+            self.submissions_allowed = len(self.payout.runs()) + 1
+        self.life.clear()
+
+    @precondition(lambda self: self.life.state == "failed")
+    @rule()
+    def forget(self) -> None:
+        record = self.record()
+        if record is not None and record.phase in ("intent", "unknown"):
+            decision = Decision("forget", "a person", "2026-01-01T00:00:00Z")
+            self.life.store.rows["formance_run"] = msgspec.to_builtins(forgotten(record, decision))
+            self.submissions_allowed += 1
+
+    @rule(what=st.sampled_from(["cancel", "terminate", "purge_history"]))
+    def break_the_engine(self, what: str) -> None:
+        for instance_id in self.payout.instances()[-1:]:
+            self.emulator.engine(instance_id, what)
+
+    @invariant()
+    def holds(self) -> None:
+        if not hasattr(self, "life"):
+            return
+        runs = self.payout.runs()
+        assert len(runs) <= self.submissions_allowed, f"{len(runs)} instances, {self.submissions_allowed} allowed"
+        if self.life.state == "success":
+            record = self.record()
+            assert record is not None
+            assert record.instance_id in self.payout.instances()
+            assert record.state == "succeeded"
+
+    def teardown(self) -> None:
+        if not hasattr(self, "life"):
+            return
+        self.emulator.clear_faults()
+        self.holds()
+        if self.life.state == "success":
+            record = self.record()
+            assert record is not None
+            assert self.payout.has_succeeded(str(record.instance_id)), "green, and not known to have succeeded"
+        assert self.payout.emulator.account("default", self.payout.payee)["balances"].get("EUR/2", 0) <= (
+            AMOUNT * self.submissions_allowed
+        )
+
+    def sent(self) -> int:
+        return int(self.emulator.counters()["requests"].get("run_workflow", 0))
+
+
+QUICK = settings(
+    max_examples=100,
+    stateful_step_count=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
+
+
+@pytest.fixture
+def machine(payout, emulator, connect) -> type[Promise]:
+    connect(extra={"read_timeout": 0.3, "connect_timeout": 0.3})
+    return type("BoundPromise", (Promise,), {"make_payout": staticmethod(payout), "emulator": emulator})
+
+
+@pytest.mark.timeout(300)
+def test_promise(machine):
+    run_state_machine_as_test(machine, settings=QUICK)
+
+
+def submits_when_unknown(record: Any, digest: Any, generation: int) -> again.Step:
+    step = again.decide(record, digest, generation)
+    return again.Step.SUBMIT if step is again.Step.RECOVER else step
+
+
+def fails_over_to_a_new_run(record: Any, digest: Any, generation: int) -> again.Step:
+    step = again.decide(record, digest, generation)
+    return again.Step.SUBMIT if step in (again.Step.TAKE_OVER, again.Step.FAIL_AGAIN) else step
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("broken", [submits_when_unknown, fails_over_to_a_new_run])
+def test_machine_finds_a_double_submission(machine, monkeypatch, broken):
+    monkeypatch.setattr(submission, "decide", broken)
+    unshrunk = settings(QUICK, max_examples=200, phases=[Phase.generate], report_multiple_bugs=False)
+    with pytest.raises(AssertionError, match=r"submitted again|instances, \d+ allowed"):
+        run_state_machine_as_test(machine, settings=unshrunk)
