@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-from airflow_provider_orchestration.emulator.testing import wait_for
-
 
 def balance(emulator, account: str) -> int:
     return int(emulator.account("default", account)["balances"].get("EUR/2", 0))
@@ -49,18 +47,17 @@ def test_wait_for_instance(start_dag):
 
 def test_run_with_deadline(start_dag, emulator):
     run = start_dag("run_with_deadline")
-    task = run.wait_for_task("pay", "failed", "up_for_retry", timeout=60)
-    assert task["state"] == "failed", run.log("pay")
-    run.wait(60)
+    run.wait(150)
     assert run.states == {"deploy": "success", "pay": "failed", "give_up": "success"}
-    assert run.task("pay")["try_number"] == 1
-    log = run.log("pay")
+    # One try, but for a resume that Airflow itself has lost: its retry takes the instance over.
+    log = run.log("pay", run.task("pay")["try_number"])
     for text in ("run_timeout of 4.0 s passed; it was asked to cancel, which it ignored", "goes on"):
         assert text in log
     given_up = run.xcom("give_up")
     assert (given_up["state"], given_up["cancel_asked"]) == ("running", True)
     instance_id = run.xcom("pay", "instance_id")
     assert instance_id == given_up["instance_id"]
+    workflow_id = run.xcom("deploy")
+    assert [one["instance"] for one in emulator.runs() if one["workflow"] == workflow_id] == [instance_id]
     # It goes on, as was said; end it, as only the engine can.
     emulator.engine(instance_id, "terminate")
-    assert wait_for(lambda: [one for one in emulator.runs() if one["instance"] == instance_id])

@@ -19,7 +19,7 @@ def test_clear_while_deferred_and_then_the_instance_fails_with_retries_left(paym
 
     ended = run.wait_for_task("pay")
     assert (ended["state"], ended["try_number"]) == ("failed", 2)
-    assert ended["max_tries"] > 2, "there were retries left"
+    assert ended["max_tries"] > 2, "no retries were left"
     assert payments.instances(run) == [instance]
     assert payments.moved(run) == [PAID_IN]
     assert payments.cancels == 0

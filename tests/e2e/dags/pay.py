@@ -12,7 +12,8 @@ SETTINGS = {
     "run_timeout": 300.0,
     "recovery_timeout": 60.0,
     "cancel_on_kill": True,
-    "retries": 2,
+    # Airflow itself uses some up while its API server is away.
+    "retries": 5,
     "retry_delay": timedelta(seconds=1),
 }
 VARIABLES = {"payee": "users:e2e", "payout": "{{ dag_run.conf['payout'] }}"}

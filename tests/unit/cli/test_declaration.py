@@ -25,4 +25,5 @@ def test_declaring_the_commands_loads_nothing_of_what_they_do():
     assert ran.returncode == 0, ran.stderr
     names, loaded = json.loads(ran.stdout.splitlines()[-1])
     assert names == ["runs", "adopt", "forget"]
-    assert loaded == ["airflow_provider_orchestration", "airflow_provider_orchestration.cli"]
+    # Where the package is installed, Airflow has loaded it by its entry point already.
+    assert set(loaded) <= {"airflow_provider_orchestration", "airflow_provider_orchestration.cli"}
