@@ -31,6 +31,11 @@ class Budget:
         self._counted_at = now
         return self._left
 
+    def share(self, part: float) -> int:
+        """Return how many of them a part (0 to 1) of all may send now: at least one, where there is one."""
+        left = self.left()
+        return max(1, int(left * part)) if left >= 1 else 0
+
     def spend(self, requests: int) -> None:
         """Take note of requests that were sent."""
         self._left -= requests

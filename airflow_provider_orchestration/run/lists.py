@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_orchestration.api.client import FlowsClient
 
-#: From this number of waiters on one workflow, one list is asked for instead of each instance...
-LIST_FROM = 10
-#: ... unless the list holds more items than so many for each of them: on the real server a single read costs 21 ms, an
-#: item of a list 25 us (flows-api, "What bites", 11).
-ITEMS_PER_READ = 800
+#: From this number of waiters on one workflow, one list is asked for instead of each instance. A short list costs what
+#: one read does, 0.7 ms of CPU here (`benchmarks/waiting.py`), so it is cheaper from 2 on; of two the stages are told
+#: at each look in return...
+LIST_FROM = 3
+#: ... unless the list holds more items than so many for each of them: a single read costs 21 ms on the real server
+#: (flows-api, "What bites", 11) and 0.7 ms here, an item of a list 25 us there and 10 us here.
+ITEMS_PER_READ = 600
 #: From this number of instances that vanished from the list at once, a second list confirms that they have ended...
 CONFIRM_BY_LIST_FROM = 100
 #: ... after so many of them were read and had ended.

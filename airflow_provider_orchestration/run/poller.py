@@ -156,8 +156,7 @@ class Poller:
                 wake = min(wake, due)
                 continue
             group.busy = True
-            task = asyncio.create_task(self._serve(group, everyone=group.due <= now))
-            self._serving.add(task)
+            self._serving.add(task := asyncio.create_task(self._serve(group, everyone=group.due <= now)))
             task.add_done_callback(self._serving.discard)
         return wake
 
@@ -165,6 +164,7 @@ class Poller:
         """Have one look at a group, at all or at those who have just come, and say when the next is due."""
         loop = asyncio.get_running_loop()
         began, took, failed = loop.time(), 0.0, False
+        asked = began
         if everyone and group.due > float("-inf"):
             Stats.timing("formance.poller.behind", (began - group.due) * 1000, tags=self._tags)
         whom = list(group.waiters() if everyone else group.newcomers)
@@ -172,15 +172,18 @@ class Poller:
         group.newcomers.clear()
         group.newcomers_due = float("inf")
         try:
+            # Not the server's slowness: the libraries are loaded, Airflow is asked for the connection.
+            await self._client.prepare()
+            asked = loop.time()
             if by_list:
                 failed = await self._by_list(group, str(group.workflow_id))
             else:
                 failed = await self._one_by_one(group, whom)
-            took = loop.time() - began
+            took = loop.time() - asked
             if by_list:
                 await self._tell_stages(group)
         except Exception as error:  # noqa: BLE001 - told to all whom it concerns
-            took, failed = took or loop.time() - began, True
+            took, failed = took or loop.time() - asked, True
             await self._give_error(error, group, list(group.waiters()))
         finally:
             group.rest(began, took, failed=failed, everyone=everyone or by_list)
@@ -192,8 +195,8 @@ class Poller:
         self._count("requests")
         running = await self._client.call_list(running_ids, workflow_id)
         self._lengths.note(workflow_id, len(running))
-        back = [waiter for waiter in group.failing if waiter.watch.instance_id in running]
-        group.failing.difference_update(back)
+        back = {waiter for waiter in group.failing if waiter.watch.instance_id in running}
+        group.failing -= back
         await self._give(Look(listed=True), back)
         vanished = group.by_instance.keys() - running
         if len(vanished) >= CONFIRM_BY_LIST_FROM:
@@ -215,12 +218,8 @@ class Poller:
 
     async def _tell_stages(self, group: Group) -> None:
         """Look at a few of those who wait, for their logs' sake; a failure is no failure of the waiting."""
-        left = budget.stage_reads.left()
-        if left < 1:
-            return
-        now = asyncio.get_running_loop().time()
-        share = max(1, int(left * group.size / max(1, self._waiting)))
-        await self._one_by_one(group, group.next_in_turn(share, now), optional=True)
+        share = budget.stage_reads.share(group.size / max(1, self._waiting))
+        await self._one_by_one(group, group.next_in_turn(share), optional=True)
 
     async def _one_by_one(self, group: Group, waiters: list[Waiter], *, optional: bool = False) -> bool:
         """Look at some, a few at once; tell whether that was given up because of an error that concerns them all."""

@@ -8,8 +8,15 @@ SECTION = "formance"
 
 
 def poll_interval() -> float:
-    """Return ``poll_interval`` in seconds, default 10."""
-    return float(conf.getfloat(SECTION, "poll_interval", fallback=10.0))
+    """
+    Return ``poll_interval`` in seconds, default 10.
+
+    :raises ValueError: it is not above 0, or not finite: the looks would follow one another without a pause, or never.
+    """
+    seconds = float(conf.getfloat(SECTION, "poll_interval", fallback=10.0))
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"[{SECTION}] poll_interval of Airflow's configuration must be above 0 seconds, not {seconds}")
+    return seconds
 
 
 def requests_at_once() -> int:

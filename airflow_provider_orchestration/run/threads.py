@@ -55,6 +55,10 @@ class ThreadedClient:
         if self._users == 0:
             self._end()
 
+    async def prepare(self) -> None:
+        """Have the client at hand before the first call."""
+        await self._get_client(time.monotonic() - CONNECTION_HOLDS)
+
     async def call(self, function: Callable[Concatenate[FlowsClient, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one function with the client in a thread; once more where the connection was changed in the meantime."""
         return await self._call(lambda client: function(client, *args, **kwargs), in_list_thread=False)
@@ -89,7 +93,7 @@ class ThreadedClient:
         if self._threads is None or self._list_thread is None:
             at_once = settings.requests_at_once()
             self._threads = ThreadPoolExecutor(max(1, at_once - 1), thread_name_prefix="formance-poller")
-            self._list_thread = ThreadPoolExecutor(1, "formance-lists") if at_once > 1 else self._threads
+            self._list_thread = ThreadPoolExecutor(1, "formance-poller-lists") if at_once > 1 else self._threads
         threads = self._list_thread if in_list_thread else self._threads
         return await asyncio.get_running_loop().run_in_executor(threads, function, client)
 

@@ -156,9 +156,10 @@ class Group:
             # The jitter keeps many triggerers apart.
             self.due = began + interval * random.uniform(0.9, 1.0)  # noqa: S311
 
-    def next_in_turn(self, at_most: int, now: float) -> list[Waiter]:
+    def next_in_turn(self, at_most: int) -> list[Waiter]:
         """Return those whose stages are told next, of whom each looks at a few."""
         chosen: list[Waiter] = []
+        now = asyncio.get_running_loop().time()
         for waiter in list(self._turn)[: at_most * 20] if at_most > 0 else ():
             if waiter.watch.wants_history or now - waiter.looked_at >= STAGES_EVERY:
                 chosen.append(waiter)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
 
 
+#: Seconds of ``Retry-After`` that are kept at the most, as the poller does.
+LONGEST_RETRY_AFTER = 300.0
+
+
 def wait_for_verdict(
     client: FlowsClient, watch: Watch, poll_interval: float, pause: Callable[[float], None]
 ) -> Verdict:
@@ -27,7 +31,7 @@ def wait_for_verdict(
         wait = poll_interval
         if look.error is not None:
             # Retry-After is kept; a failed look is no reason to look more often.
-            wait = max(wait, getattr(look.error, "retry_after", None) or 0.0)
+            wait = max(wait, min(getattr(look.error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER))
         if watch.deadline is not None:
             wait = min(wait, max(0.0, watch.deadline - time.time()))
         pause(wait)

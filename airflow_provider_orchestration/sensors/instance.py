@@ -69,9 +69,11 @@ class WorkflowInstanceSensor(BaseSensorOperator):
         poke_interval: timedelta | float = 10.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, **kwargs)
-        if isinstance(poke_interval, bool) or self.poke_interval <= 0:
+        # Before Airflow's own check, whose text names neither the argument nor the value where that is a NaN.
+        seconds: object = poke_interval.total_seconds() if isinstance(poke_interval, timedelta) else poke_interval
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
             raise ValueError(f"poke_interval must be above 0 seconds, not {poke_interval!r}")
+        super().__init__(poke_interval=poke_interval, **kwargs)
         self.instance_id = instance_id
         self.formance_conn_id = formance_conn_id
         if deferrable is None:

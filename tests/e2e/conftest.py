@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.emulator.testing import EmulatorProcess
     from tools.airflow_stack import AirflowStack
+
+
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,14 +36,28 @@ def airflow(emulator_process: EmulatorProcess, tmp_path_factory: pytest.TempPath
         yield stack
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember of a test whether it failed, for its fixtures."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture
-def start_dag(airflow: AirflowStack) -> Callable[..., Run]:
-    """Return a function that triggers a DAG, once it is known, with a conf."""
+def start_dag(airflow: AirflowStack, request: pytest.FixtureRequest) -> Iterator[Callable[..., Run]]:
+    """Return a function that triggers a DAG, once it is known, with a conf; a test that fails tells its runs' logs."""
+    runs = []
 
     def start_it(dag_id: str, conf: Mapping[str, object] | None = None, run_id: str | None = None) -> Run:
-        return start(airflow, dag_id, conf, run_id)
+        runs.append(start(airflow, dag_id, conf, run_id))
+        return runs[-1]
 
-    return start_it
+    yield start_it
+    if request.node.stash.get(FAILED, False):
+        for run in runs:
+            print(run.story())
 
 
 @pytest.fixture(scope="session")

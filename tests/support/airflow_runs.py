@@ -61,9 +61,24 @@ class Run:
         value = self.api.state_store(self.dag_id, self.run_id, task_id, map_index)["formance_run"]
         return dict(json.loads(value) if isinstance(value, str) else value)
 
-    def clear(self, *task_ids: str | tuple[str, int]) -> None:
-        """Clear task instances, as a person does."""
-        self.api.clear(self.dag_id, self.run_id, task_ids)
+    def clear(self, task_id: str, *more: str, map_index: int = -1) -> int:
+        """
+        Clear a task, and more, as a person does; return the number of the first task's next try.
+
+        It is counted from what is there: under load Airflow loses a try now and then, and retries.
+        """
+        next_try = int(self.task(task_id, map_index)["try_number"]) + 1
+        self.api.clear(self.dag_id, self.run_id, [task_id if map_index < 0 else (task_id, map_index), *more])
+        return next_try
+
+    def story(self) -> str:
+        """Return states and logs of all tries, for a person who looks for a reason."""
+        parts = [f"=== {self.dag_id} {self.run_id}: {self.states}"]
+        for task in self.api.task_instances(self.dag_id, self.run_id):
+            name, index = task["task_id"], task["map_index"]
+            for number in range(1, task["try_number"] + 1):
+                parts += [f"--- {name} {index} try {number}", self.log(name, number, index)]
+        return "\n".join(parts)
 
     def mark(self, task_id: str, state: str) -> None:
         """Mark a task as success or failed, as a person does."""

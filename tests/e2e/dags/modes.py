@@ -1,6 +1,7 @@
 """Each operator and each mode of the sensor, succeeding and failing; looked at by tests/e2e/test_modes.py."""
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import dag, task
 
@@ -19,26 +20,43 @@ SEND = {
 WORKFLOWS = {
     "pays": [{"send": SEND}, {"delay": {"duration": "10s"}}],
     "waits": [{"wait_event": {"event": "go"}}],
+    # An event, and so whoever looks, says when it ends: what waits for it has waited for sure.
+    "waits_and_pays": [{"wait_event": {"event": "go"}}, {"send": SEND}],
 }
-RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=1)}
-SENSORS = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferred": {"deferrable": True}}
+#: A client that may only read, and a connection that only the secrets backend knows.
+CONN_IDS = ("formance_reader", "formance_from_file")
+RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=1)}
+DEFERRED: dict[str, Any] = {"deferrable": True}
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferred": DEFERRED,
+}
+SENSORS: dict[str, dict[str, Any]] = {
+    **{f"sensor_{name}_{outcome}": {**mode, **RETRIES} for name, mode in MODES.items() for outcome in ("good", "bad")},
+    **{f"sensor_by_{conn_id}": {**DEFERRED, "formance_conn_id": conn_id} for conn_id in CONN_IDS},
+    "sensor_skips_bad": {**DEFERRED, "soft_fail": True},
+}
+CANCELS: dict[str, dict[str, Any]] = {"cancel_waiting_good": {"deferrable": False}, "cancel_deferred_good": DEFERRED}
 
 
 @dag(schedule=None, max_active_tasks=3)
 def modes():
-    @task
+    @task(multiple_outputs=True)
     def deploy():
         hook = OrchestrationHook()
         return {name: hook.create_workflow({"name": name, "stages": stages}).id for name, stages in WORKFLOWS.items()}
 
-    @task
+    @task(multiple_outputs=True)
     def start(workflows):
-        """Start, as somebody else than Airflow, an instance that succeeds, one that fails, and some that wait."""
+        """Start, as somebody else than Airflow, instances that wait; those of a `_bad` sensor fail after it."""
         hook = OrchestrationHook()
         started = {
-            "good": hook.run_workflow(workflows["pays"], {"amount": "1"}),
-            "bad": hook.run_workflow(workflows["pays"]),
-            **{name: hook.run_workflow(workflows["waits"]) for name in ("first", "second", "third")},
+            **{
+                name: hook.run_workflow(workflows["waits_and_pays"], {} if name.endswith("_bad") else {"amount": "1"})
+                for name in SENSORS
+            },
+            **{name: hook.run_workflow(workflows["waits"]) for name in (*CANCELS, "first", "second", "third")},
         }
         return {name: instance.id for name, instance in started.items()}
 
@@ -64,32 +82,17 @@ def modes():
         CancelWorkflowOperator(
             task_id=f"cancel_{name}_bad", instance_id=instances["third"], cancel_timeout=1.0, **settings
         )
-    for name, mode in SENSORS.items():
-        for outcome in ("good", "bad"):
-            WorkflowInstanceSensor(
-                task_id=f"sensor_{name}_{outcome}",
-                instance_id=instances[outcome],
-                poke_interval=1.0,
-                timeout=120.0,
-                **mode,
-                **RETRIES,
-            )
-    WorkflowInstanceSensor(
-        task_id="sensor_skips", instance_id=instances["bad"], soft_fail=True, deferrable=True, poke_interval=1.0
-    )
-    for conn_id in ("formance_reader", "formance_from_file"):
-        WorkflowInstanceSensor(
-            task_id=f"sensor_by_{conn_id}",
-            instance_id=instances["good"],
-            formance_conn_id=conn_id,
-            poke_interval=1.0,
-            timeout=120.0,
-            deferrable=True,
+    for name, mode in CANCELS.items():
+        # Longer than it takes the test to see it ask, and to let its instance end.
+        CancelWorkflowOperator(
+            task_id=name, instance_id=instances[name], cancel_timeout=120.0, poll_interval=0.5, **mode, **RETRIES
         )
+    for name, settings in SENSORS.items():
+        WorkflowInstanceSensor(task_id=name, instance_id=instances[name], poke_interval=1.0, timeout=200.0, **settings)
 
     @task
     def by_hook_and_secrets_backend(started):
-        return OrchestrationHook("formance_from_file").get_instance(started["good"]).id
+        return OrchestrationHook("formance_from_file").get_instance(started["third"]).id
 
     by_hook_and_secrets_backend(instances)
 

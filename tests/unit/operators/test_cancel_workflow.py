@@ -62,6 +62,34 @@ def test_a_server_that_honours_it(connect_airflow, deferrable):
         assert (task.result["state"], task.result["cancel_asked"]) == ("failed", True)
 
 
+@mode
+@pytest.mark.parametrize("done", ["terminate", "cancel"])
+def test_what_a_person_ended_in_the_engine_has_ended(flows, deferrable, done, impatient):
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.engine(instance_id, done)
+    task = life(instance_id, deferrable=deferrable)
+    assert task.execute() == "success", task.error
+    assert (task.result["state"], task.result["cancel_asked"]) == ("dead", True)
+
+
+@mode
+def test_one_that_ends_by_itself_is_seen(flows, deferrable, said):
+    instance_id = flows.run(delay(4))
+    task = life(instance_id, deferrable=deferrable, cancel_timeout=30.0)
+    assert task.execute() == "success", task.error
+    assert (task.result["state"], task.result["cancel_asked"]) == ("succeeded", True)
+    assert said.having(f"instance {instance_id} has ended: succeeded")
+
+
+@mode
+def test_a_cancel_that_is_not_accepted_is_retried(flows, deferrable):
+    flows.emulator.fault("cancel_event", "status", times="always", status=503)
+    task = life(flows.run(wait_event("go")), deferrable=deferrable)
+    assert task.execute() == "up_for_retry"
+    assert "503" in str(task.error)
+
+
 def test_unknown_instance(flows):
     task = life(unique("none"))
     task.execute()

@@ -33,11 +33,43 @@ def test_expand_gives_an_operator_for_each(operator, same, each):
         assert unmapped.formance_conn_id == "other"
 
 
-def test_expand_kwargs_gives_an_operator_for_each_line():
-    lines = [{"variables": {"amount": "1"}, "run_key_name": "a"}, {"variables": {"amount": "2"}, "run_key_name": "b"}]
+LINES = [
+    (
+        RunWorkflowOperator,
+        {"workflow_id": "w"},
+        [{"variables": {"amount": "1"}, "run_key_name": "a"}, {"variables": {"amount": "2"}, "run_key_name": "b"}],
+    ),
+    (RunWorkflowOperator, {}, [{"workflow_name": "a", "run_timeout": 60.0}, {"workflow_id": "b"}]),
+    (SendEventOperator, {}, [{"instance_id": "i1", "event": "go"}, {"instance_id": "i2", "event": "stop"}]),
+    (CancelWorkflowOperator, {}, [{"instance_id": "i1", "on_ignored": "warn"}, {"instance_id": "i2"}]),
+    (WorkflowInstanceSensor, {}, [{"instance_id": "i1", "soft_fail": True}, {"instance_id": "i2"}]),
+]
+
+
+@pytest.mark.parametrize(("operator", "same", "lines"), LINES)
+def test_expand_kwargs_gives_an_operator_for_each_line(operator, same, lines):
     with DAG("dag"):
-        mapped = RunWorkflowOperator.partial(task_id="pay", workflow_id="w").expand_kwargs(lines)
-    assert [getattr(mapped.unmap(line), "run_key_name", None) for line in lines] == ["a", "b"]
+        mapped = operator.partial(task_id="task", **same).expand_kwargs(lines)
+    for line in lines:
+        unmapped = mapped.unmap(line)
+        assert type(unmapped) is operator
+        assert {name: getattr(unmapped, name) for name in line} == line
+
+
+@pytest.mark.parametrize(
+    ("operator", "line", "says"),
+    [
+        (RunWorkflowOperator, {"workflow_id": "w", "poll_interval": 0}, "poll_interval"),
+        (RunWorkflowOperator, {"variables": {}}, "give either workflow_id or workflow_name"),
+        (CancelWorkflowOperator, {"instance_id": "i", "on_ignored": "no"}, "on_ignored"),
+        (WorkflowInstanceSensor, {"instance_id": "i", "poke_interval": -1}, "poke_interval"),
+    ],
+)
+def test_a_line_that_is_not_possible_is_refused_when_its_task_is_made(operator, line, says):
+    with DAG("dag"):
+        mapped = operator.partial(task_id="task").expand_kwargs([line])
+    with pytest.raises(ValueError, match=says):
+        mapped.unmap(line)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +132,13 @@ def test_attempts_that_are_none_are_refused(attempts):
 def test_on_ignored_is_one_of_two_words():
     with pytest.raises(ValueError, match='on_ignored must be "fail" or "warn"'):
         CancelWorkflowOperator(task_id="task", instance_id="i", on_ignored="ignore")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+def test_poll_interval_of_the_configuration_is_checked_too(monkeypatch, value):
+    monkeypatch.setenv("AIRFLOW__FORMANCE__POLL_INTERVAL", value)
+    with pytest.raises(ValueError, match=r"\[formance\] poll_interval of Airflow's configuration must be above 0"):
+        RunWorkflowOperator(task_id="task", workflow_id="w")
 
 
 def test_defaults_come_from_airflows_configuration(monkeypatch):

@@ -136,8 +136,89 @@ def test_wait_timeout(flows):
     assert_not_taken(life(instance_id, wait_timeout=0.3), "within 0.3 s no stage waited for it")
 
 
-def test_unknown_instance(flows):
-    assert_not_taken(life(unique("none")), "there is no such instance")
+@mode
+def test_unknown_instance(flows, deferrable):
+    assert_not_taken(life(unique("none"), deferrable=deferrable), "there is no such instance")
+
+
+@mode
+def test_looks_that_fail_are_borne(flows, deferrable, said):
+    flows.emulator.fault("get_instance", "status", times=6, status=503)
+    task = life(flows.run(wait_event("go")), deferrable=deferrable)
+    assert task.execute() == "success", task.error
+    assert said.having("cannot be read", "warning")
+
+
+@mode
+def test_dead_instance(flows, deferrable):
+    instance_id = flows.run(wait_event("other"), wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.engine(instance_id, "cancel")
+    assert_not_taken(life(instance_id, deferrable=deferrable), "canceled")
+
+
+def test_instance_that_was_terminated_in_the_engine(flows):
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.engine(instance_id, "terminate")
+    assert_not_taken(life(instance_id), "the instance has ended")
+
+
+def test_a_stage_that_does_not_listen_yet_is_sent_its_event_when_it_does(flows):
+    instance_id = flows.run(wait_event("go"), wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    body = {"errorCode": "INTERNAL", "errorMessage": "sending signal to server: workflow not found for ID: x-0"}
+    flows.emulator.fault("send_event", "status", times=2, status=500, body=body)
+    task = life(instance_id)
+    assert task.execute() == "success", task.error
+    assert flows.asked("send_event") == 3
+    assert flows.waiting_at(instance_id, 1).terminated is False
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429])
+def test_an_event_that_was_proven_to_be_refused_is_sent_by_the_next_try(flows, status):
+    # Also where a later stage could take a second one: there was no first.
+    instance_id = flows.run(wait_event("go"), wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.fault("send_event", "status", times="always", status=status)
+    task = life(instance_id, confirm_timeout=0.2)
+    assert task.execute() == "up_for_retry"
+    assert task.store.rows["formance_event"]["phase"] == "refused"
+    flows.emulator.clear_faults()
+    flows.emulator.reset_counters()
+    assert task.execute() == "success", task.error
+    assert (task.result["stage"], flows.asked("send_event")) == (0, 1)
+
+
+def test_a_refusal_after_a_lost_answer_proves_nothing_of_the_first(flows):
+    instance_id = flows.run(wait_event("go"), wait_event("other"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.fault("send_event", "reset_before")
+    flows.emulator.fault("send_event", "status", times=2, status=401)
+    task = life(instance_id)
+    assert task.execute() == "up_for_retry"
+    record = task.store.rows["formance_event"]
+    assert (record["phase"], record["times"]) == ("unknown", 1)
+    assert task.execute() == "success", task.error
+
+
+def test_another_event_is_not_the_one_that_was_taken(flows):
+    instance_id = flows.run(wait_event("one"), wait_event("two"))
+    task = life(instance_id, "one")
+    assert task.execute() == "success", task.error
+    other = life(instance_id, "two")
+    other.store.rows = task.store.rows
+    assert other.execute() == "success", other.error
+    assert (other.result["stage"], other.result["taken_over"]) == (1, False)
+
+
+def test_an_event_that_is_never_taken_is_sent_twice_at_the_most(flows):
+    # The server says yes, and loses it.
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.fault("send_event", "status", times="always", status=204)
+    assert_not_taken(life(instance_id, confirm_timeout=0.3), "it still waits after 2 times")
+    assert flows.asked("send_event") == 2
 
 
 def test_just_send(flows):
@@ -147,6 +228,11 @@ def test_just_send(flows):
     assert task.execute() == "success", task.error
     assert task.result["confirmed"] is False
     assert (flows.asked("send_event"), flows.asked("get_instance")) == (1, 1)
+
+
+def test_just_send_to_one_that_has_ended(flows):
+    instance_id = flows.ended(flows.run(delay(0.1))).id
+    assert_not_taken(life(instance_id, confirm=False), "the instance has ended")
 
 
 def test_just_send_with_a_lost_answer_is_not_repeated(flows):

@@ -51,12 +51,13 @@ def test_one_that_has_ended_is_looked_at_once(flows, wait, pauses):
 def test_trouble_is_borne_and_retry_after_kept(flows, wait, pauses):
     instance_id = flows.ended(flows.run(send("a"))).id
     flows.emulator.fault("get_instance", "status", status=429, headers={"Retry-After": "30"})
+    flows.emulator.fault("get_instance", "status", status=503, headers={"Retry-After": "86400"})
     flows.emulator.fault("get_instance", "status", status=503, headers={"Retry-After": "2"})
     for kind in ("reset_before", "reset_after", "garbage"):
         flows.emulator.fault("get_instance", kind)
     assert wait(instance_id) == Verdict("ended", instance_id)
     # A server that wants to be asked sooner than the interval is not.
-    assert pauses == [30.0, 7.0, 7.0, 7.0, 7.0]
+    assert pauses == [30.0, 300.0, 7.0, 7.0, 7.0, 7.0]
 
 
 def test_the_deadline_is_not_slept_through(flows, wait, pauses):

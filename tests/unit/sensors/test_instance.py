@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -61,7 +63,7 @@ def test_other_errors_are_skipped_only_by_never_fail(flows, connect_airflow, mod
 
 @pytest.mark.parametrize(("option", "state"), [("soft_fail", "up_for_retry"), ("never_fail", "skipped")])
 def test_so_are_those_after_the_triggerer_has_waited(flows, option, state):
-    task = life(flows.run(wait_event("go")), deferrable=True, **{option: True})
+    task = life(flows.run(wait_event("go")), deferrable=True, timeout=0.2, **{option: True})
     task.on_event = lambda _trigger, _event: None
     assert task.execute() == state
 
@@ -78,21 +80,65 @@ def test_timeout_is_skipped_where_wanted(flows):
     assert task.execute() == "skipped"
 
 
-def test_reschedule_asks_to_be_called_again_and_then_succeeds(flows):
-    class Rescheduled(TaskLife):
-        def context(self) -> dict[str, Any]:
-            context = super().context()
-            context["ti"].get_first_reschedule_date = lambda _context: None
-            return context
+class Rescheduled(TaskLife):
+    """A sensor in mode `reschedule`: each look is a new execution."""
 
+    first_look: datetime | None = None
+
+    def context(self) -> dict[str, Any]:
+        context = super().context()
+        context["ti"].get_first_reschedule_date = lambda _context: self.first_look
+        return context
+
+    def looks_again(self) -> bool:
+        """Execute, and tell whether it asks to be called again."""
+        self.execute()
+        return isinstance(self.error, AirflowRescheduleException)
+
+
+def rescheduled(instance_id: str, **arguments: Any) -> Rescheduled:
+    return Rescheduled(lambda: sensor(instance_id, mode="reschedule", **arguments), task_id="wait")
+
+
+def test_reschedule_asks_to_be_called_again_and_then_succeeds(flows):
     instance_id = flows.run(wait_event("go"))
     flows.waiting_at(instance_id, 0)
-    task = Rescheduled(lambda: sensor(instance_id, mode="reschedule"), task_id="wait")
-    task.execute()
-    assert isinstance(task.error, AirflowRescheduleException)
+    task = rescheduled(instance_id)
+    assert task.looks_again()
     flows.client.send_event(instance_id, "go")
     flows.ended(instance_id)
     assert task.execute() == "success", task.error
+
+
+def test_reschedule_bears_looks_that_fail(flows, said):
+    task = rescheduled(flows.ended(flows.run(delay(0.1))).id)
+    flows.emulator.fault("get_instance", "status", 3, status=503)
+    for _ in range(3):
+        assert task.looks_again(), task.error
+    assert task.execute() == "success", task.error
+    assert len(said.having("cannot be read (the run is not touched by that)", "warning")) == 3
+
+
+@pytest.mark.parametrize(("option", "state"), [({}, "failed"), ({"soft_fail": True}, "skipped")])
+def test_reschedule_believes_failure_death_and_an_unknown_instance_within_one_look(flows, option, state):
+    failed = flows.ended(flows.run(FAILS, amount="")).id
+    dead = flows.run(wait_event("go"))
+    flows.waiting_at(dead, 0)
+    flows.emulator.engine(dead, "cancel")
+    for instance_id, says in {failed: "no amount", dead: "dead: stage 1/1", unique("none"): "knows no inst"}.items():
+        task = rescheduled(instance_id, **option)
+        assert task.execute() == state
+        # A skip hides why; what it was made of says it.
+        error = task.error if state == "failed" else getattr(task.error, "__cause__", None)
+        assert says in str(error)
+
+
+def test_reschedule_counts_its_timeout_from_its_first_look(flows):
+    task = rescheduled(flows.run(wait_event("go")), timeout=60)
+    assert task.looks_again()
+    task.first_look = datetime.now(UTC) - timedelta(seconds=61)
+    assert task.execute() == "failed"
+    assert isinstance(task.error, AirflowSensorTimeout)
 
 
 @mode
@@ -139,6 +185,27 @@ def test_cancelled_in_the_engine_is_a_failure(flows, mode):
 
 
 @mode
+def test_what_was_terminated_in_the_engine_shows_no_end_to_a_reader_and_is_never_green(flows, mode):
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.engine(instance_id, "terminate")
+    task = life(instance_id, **mode, timeout=0.5)
+    assert task.execute() == "failed"
+    assert isinstance(task.error, AirflowSensorTimeout)
+    assert flows.asked("send_event") == 0
+
+
+@mode
+def test_a_success_is_not_doubted_because_its_history_is_gone(flows, mode, said):
+    instance_id = flows.ended(flows.run(send(key=False))).id
+    flows.emulator.engine(instance_id, "purge_history")
+    task = life(instance_id, **mode)
+    assert task.execute() == "success", task.error
+    assert (task.result["state"], task.result["transactions"]) == ("succeeded", None)
+    assert said.having("the transactions of stage 1 cannot be read", "warning")
+
+
+@mode
 @pytest.mark.parametrize("instance_id", [None, "", 5, " x", ".."])
 def test_an_id_that_is_none_is_refused_before_anything_is_sent(flows, mode, instance_id):
     task = life(instance_id, **mode)
@@ -149,31 +216,41 @@ def test_an_id_that_is_none_is_refused_before_anything_is_sent(flows, mode, inst
 
 @pytest.mark.parametrize("event", [None, {}, {"verdict": "fine", "instance_id": "i"}, {"verdict": "ended"}, "ended"])
 def test_an_event_that_says_nothing_is_no_success(flows, event):
-    task = life(flows.run(wait_event("go")), deferrable=True)
+    task = life(flows.run(wait_event("go")), deferrable=True, timeout=0.2)
     task.on_event = lambda _trigger, _event: event
     assert task.execute() == "up_for_retry"
 
 
 def test_an_event_that_lies_is_no_success(flows):
     instance_id = flows.run(wait_event("go"))
-    task = life(instance_id, deferrable=True)
+    task = life(instance_id, deferrable=True, timeout=0.2)
     task.on_event = lambda _trigger, _event: {"verdict": "ended", "instance_id": instance_id}
     assert task.execute() == "up_for_retry"
     assert "but it runs" in str(task.error)
 
 
 def test_exponential_backoff_looks_less_often(flows):
-    instance_id = flows.run(wait_event("never"))
-    asked = []
-    for backoff in (False, True):
-        flows.emulator.reset_counters()
-        task = life(instance_id, deferrable=True, timeout=1.5, exponential_backoff=backoff, max_wait=10)
-        assert task.execute() == "failed"
-        asked.append(flows.asked("get_instance"))
-    assert asked[1] < asked[0] / 2
+    task = life(flows.run(wait_event("never")), deferrable=True, timeout=1.5, exponential_backoff=True, max_wait=10)
+    flows.emulator.reset_counters()
+    assert task.execute() == "failed"
+    # The sensor's own, those after 0, 0.05, 0.15, 0.35, 0.75 s and so on, and the last: not one every 0.05 s.
+    assert flows.asked("get_instance") <= 9
 
 
-@pytest.mark.parametrize("poke_interval", [0, -1, "10", True])
+WRONG = [0, -1, "10", True, None, float("nan"), float("inf"), timedelta(0), timedelta(seconds=-5)]
+
+
+@pytest.mark.parametrize("poke_interval", WRONG, ids=repr)
 def test_poke_interval_must_be_above_zero(poke_interval):
-    with pytest.raises(ValueError, match="poke_interval"):
+    with pytest.raises(ValueError, match=re.escape(f"poke_interval must be above 0 seconds, not {poke_interval!r}")):
         sensor("i", poke_interval=poke_interval)
+
+
+def test_poke_interval_may_be_a_timedelta():
+    assert sensor("i", poke_interval=timedelta(minutes=1)).poke_interval == 60.0
+
+
+@pytest.mark.parametrize("arguments", [{"mode": "wait"}, {"timeout": -1}, {"soft_fail": True, "never_fail": True}])
+def test_what_airflow_refuses_of_a_sensor_is_refused(arguments):
+    with pytest.raises(ValueError, match=r"mode|timeout|mutually exclusive"):
+        sensor("i", **arguments)
