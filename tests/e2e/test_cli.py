@@ -103,7 +103,7 @@ def test_forget_then_clear_of_one_mapped_task(emulator, flows, start_dag, forman
     assert len(as_json(ended)["candidates"]) == 1, "that of the other index"
     assert run.record("pay", index)["decisions"][0]["what"] == "forget"
 
-    run.clear(("pay", index))
+    run.clear("pay", map_index=index)
     assert run.wait_for_task("pay", map_index=index, min_try=2)["state"] == "success"
     assert len(instances(emulator, workflow)) == 2
     assert [one["state"] for one in run.record("pay", index)["earlier"]] == ["forgotten"]
