@@ -118,8 +118,8 @@ def adopt(args: Namespace) -> None:
         instance, outcome = _read(client, args.instance_id)
         key = _own_key(case, client, instance, outcome)
         by = case.decision(instance.id)
-        if case.record is None:
-            case.tell("There is no record of this task: a new one is made.")
+        if case.record is None or case.record.phase is Phase.BEGUN:
+            case.tell("No submission of this task is on record: a new record is made.")
             record = deciding.record_for(instance, key, case.name, case.task.max_tries, by)
         else:
             with _refusing(f"instance {instance.id} cannot be adopted"):
@@ -203,7 +203,7 @@ def _own_key(case: _Case, client: FlowsClient, instance: Instance, outcome: Outc
     )
     with _refusing(f"instance {instance.id} cannot be adopted"):
         key = deciding.own_key(keys, _names(case, keys))
-    if key is None and case.record is not None and candidate.has_key(case.record.run_key):
+    if key is None and case.record and case.record.workflow_id and candidate.has_key(case.record.run_key):
         key = case.record.run_key
     if key is not None:
         case.tell(f"It bears run key {key}: it is this task's.")

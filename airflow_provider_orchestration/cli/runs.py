@@ -49,8 +49,8 @@ class Row:
     """
     One run of one task; the fields of the JSON output, which do not change within a major version.
 
-    - ``phase`` of the record (``intent``, ``refused``, ``submitted``, ``unknown``, ``ended``, ``forgotten``), or
-      ``unreadable``; None: there is no record
+    - ``phase`` of the record (``begun``, ``intent``, ``refused``, ``submitted``, ``unknown``, ``ended``,
+      ``forgotten``), or ``unreadable``; None: there is no record
     - ``instance_id``, and whence it is known as ``source``: ``record``, or ``history`` (the instance bears the run key)
     - ``instance_state``: ``running``, ``succeeded``, ``failed``, ``dead``; None where it is not known
     - ``candidates``: where no instance is known, those created since the submission
@@ -78,7 +78,10 @@ class Row:
 
     def tell(self, record: RunRecord) -> None:
         """Take what the task's record says."""
-        self.phase, self.workflow_id, self.run_key = str(record.phase), record.workflow_id, record.run_key
+        self.phase = str(record.phase)
+        if record.phase is Phase.BEGUN:
+            return
+        self.workflow_id, self.run_key = record.workflow_id, record.run_key
         self.submitted_at = datetime.fromtimestamp(record.intent_at, UTC).isoformat()
         self.instance_id, self.instance_state = record.instance_id, record.state
         self.source = "record" if record.instance_id else None
@@ -185,8 +188,12 @@ def _stray(position: _Position, task: Row | None, key: str) -> Row:
         )
         return row
     row.task_state = task.task_state
-    forgotten = any(earlier["run_key"] == key for earlier in task.earlier)
-    row.note = "of a submission that was forgotten" if forgotten else "the task's record names another instance"
+    if any(earlier["run_key"] == key for earlier in task.earlier):
+        row.note = "of a submission that was forgotten"
+    elif task.phase == Phase.BEGUN:
+        row.note = "the task has submitted nothing yet: it is of another Airflow, or of a deleted DAG run"
+    else:
+        row.note = "the task's record names another instance"
     return row
 
 

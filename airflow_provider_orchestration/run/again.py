@@ -45,11 +45,11 @@ class Step(enum.Enum):
     REFUSE_OTHER = "refuse other"
 
 
-def decide(record: RunRecord | None, digest: Mapping[str, str], generation: int) -> Step:
+def decide(record: RunRecord, digest: Mapping[str, str], generation: int) -> Step:
     """
     Decide what to do, by what is known of earlier executions.
 
-    - Nothing known, proven to be refused, or forgotten by a person's decision: submit.
+    - Only begun, proven to be refused, or forgotten by a person's decision: submit.
     - Sent, and whether it was accepted is not known: recover; never submit.
     - Failed: only a clear submits anew, because the first stages may have moved money. An instance that fails *after*
       a clear took it over is not replaced: who takes over writes its own generation.
@@ -57,7 +57,7 @@ def decide(record: RunRecord | None, digest: Mapping[str, str], generation: int)
 
     :param generation: ``ti.max_tries``; it differs (``!=``: it can shrink) from the record's after a clear only.
     """
-    if record is None or record.phase in (Phase.REFUSED, Phase.FORGOTTEN):
+    if record.phase in (Phase.BEGUN, Phase.REFUSED, Phase.FORGOTTEN):
         return Step.SUBMIT
     if record.phase in (Phase.INTENT, Phase.UNKNOWN):
         return Step.RECOVER

@@ -156,7 +156,7 @@ def forgotten(record: RunRecord, by: Decision) -> RunRecord:
 
 
 def _why_not_forgotten(record: RunRecord) -> str:
-    if record.phase is Phase.REFUSED:
+    if record.phase in (Phase.BEGUN, Phase.REFUSED):
         return "nothing of it was accepted, that is known: clear the task, and it submits"
     if record.phase is Phase.FORGOTTEN:
         return "it is forgotten already: clear the task, and it submits again"

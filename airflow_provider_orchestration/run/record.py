@@ -27,6 +27,9 @@ VERSION = 1
 class Phase(enum.StrEnum):
     """How far a submission came."""
 
+    #: Written by the first execution before anything else: a later one knows that nothing was sent yet, and does not
+    #: take an instance for its own that bears the same names (of another deployment, of a deleted DAG run).
+    BEGUN = "begun"
     #: Written before the POST. Found later: a worker died, and whether it was sent is not known.
     INTENT = "intent"
     #: Proven not to have been accepted.
@@ -65,7 +68,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record of one task's run; times are epoch seconds."""
 
     version: int = VERSION
+    #: Of a task that has only begun: what its keys will begin with.
     run_key: str
+    #: Of a task that has only begun: empty.
     workflow_id: str
     #: A short hash of each thing asked for (the workflow as the DAG names it, each variable); empty: not known.
     digest: dict[str, str]
@@ -83,6 +88,15 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: dict[str, Any] | None = None
     earlier: tuple[Earlier, ...] = ()
     decisions: tuple[Decision, ...] = ()
+
+    @classmethod
+    def begun(cls, name: str, generation: int) -> RunRecord:
+        """
+        Return the record of a task that has sent nothing yet.
+
+        :param name: what its run keys will begin with, from :func:`task_name`.
+        """
+        return cls(run_key=name, workflow_id="", digest={}, generation=generation, phase=Phase.BEGUN, intent_at=0.0)
 
     def but(self, **changes: Any) -> RunRecord:
         """Return a copy with some fields changed."""

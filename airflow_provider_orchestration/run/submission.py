@@ -85,7 +85,7 @@ class TaskRun:
 
     def begin(self) -> Step:
         """
-        Read the record and do what it says; submit where nothing was submitted.
+        Read the record, or begin one, and do what it says; submit where nothing was submitted.
 
         Afterwards ``self.record`` says how far it is. Returns the step that was taken; SUBMIT and TAKE_OVER leave an
         instance at work, RECOVER leaves a submission of which nothing is known.
@@ -96,8 +96,9 @@ class TaskRun:
         if record is None and self._try_number > 1:
             record = self._found_without_record()
         if record is None:
-            return self._submit(None)
-        self.record = record
+            self._write(RunRecord.begun(self._name, self._generation))
+        else:
+            self.record = record
         return self._go_by_record()
 
     def recovered(self, instance_id: str) -> Step:
@@ -183,7 +184,7 @@ class TaskRun:
             self._write(self.record.but(phase=Phase.UNKNOWN))
         return unknown_run(self.record, search.candidates, search.trouble)
 
-    def _submit(self, replaced: RunRecord | None) -> Step:
+    def _submit(self, replaced: RunRecord) -> Step:
         variables = as_strings(self.ask.variables)
         if RUN_KEY_VARIABLE in variables:
             raise InvalidInputError(
@@ -209,8 +210,8 @@ class TaskRun:
             intent_at=client.server_now(),
             recoverable=recoverable,
             deadline=self._deadline(),
-            earlier=() if replaced is None else replaced.replaced(),
-            decisions=() if replaced is None else replaced.decisions,
+            earlier=replaced.replaced(),
+            decisions=replaced.decisions,
         )
         self.log.info("submitting workflow %r (%s) with run key %s", workflow.name, workflow.id, key)
         self.record = record

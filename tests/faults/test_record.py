@@ -101,7 +101,7 @@ def test_no_record_and_an_old_run_whose_history_is_forgotten(payout, emulator, m
     task = pay.task(deferrable=deferrable)
     emulator.fault("get_workflow", "status", 5, status=503)
     assert task.execute() == "up_for_retry"
-    assert task.record is None
+    del task.store.rows[RUN]
     task.execute_to_end()
     assert task.state == "success"
     assert pay.instances() == [old, task.xcoms["instance_id"]]
@@ -174,7 +174,7 @@ class _FailingAccessor(StoreAccessor):
         self.store.fail(f"write {value['phase']}")
 
 
-CALLS = ["read nothing", "write intent", "write submitted", "write ended"]
+CALLS = ["read nothing", "write begun", "write intent", "write submitted", "write ended"]
 #: One who waits in the worker does not read the record again.
 CALLS_OF_MODES = [*((call, False) for call in CALLS), *((call, True) for call in [*CALLS, "read submitted"])]
 
@@ -249,8 +249,9 @@ def sleeping(payout: Callable[..., Any], at: str, deferrable: bool) -> tuple[Any
 
 
 @mode
-def test_slept_before_the_intent(payout, deferrable):
-    pay, task, sleeper = sleeping(payout, "before write intent", deferrable)
+@pytest.mark.parametrize("point", ["before write begun", "after write begun", "before write intent"])
+def test_slept_before_the_intent(payout, point, deferrable):
+    pay, task, sleeper = sleeping(payout, point, deferrable)
     task.finish(task.begin())
     sleeper.go()
     assert isinstance(sleeper.error, StaleExecutionError)

@@ -33,6 +33,8 @@ pytestmark = pytest.mark.faults
 
 #: Where a process is killed: before or after the record is written in a phase, or when the triggerer has its event.
 POINTS = [
+    ("before", "begun"),
+    ("after", "begun"),
     ("before", "intent"),
     ("after", "intent"),
     ("before", "submitted"),

@@ -70,7 +70,6 @@ def test_two_deployments_with_the_same_ids_both_killed_after_the_submission(payo
 
 
 @mode
-@pytest.mark.xfail(strict=True, reason="a later try without a record takes over what bears its task's name, whosever")
 @pytest.mark.parametrize("other", ["another deployment", "the same run, deleted and made again"])
 def test_nothing_submitted_yet_and_another_has_the_same_ids(payout, emulator, other, deferrable):
     """Its first try failed before it wrote anything: the second must submit, not be green by another's payment."""

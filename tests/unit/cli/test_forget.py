@@ -58,6 +58,7 @@ def test_refused_where_an_instance_bears_the_key(airflow_rest, flows, paying, de
 @pytest.mark.parametrize(
     "fields, why",
     [
+        ({"phase": "begun"}, "nothing of it was accepted"),
         ({"phase": "refused"}, "nothing of it was accepted"),
         ({"phase": "submitted", "instance_id": "i"}, "start a new DAG run"),
         ({"phase": "ended", "instance_id": "i", "state": "succeeded"}, "submitting again would pay twice"),

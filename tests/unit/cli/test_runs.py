@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_orchestration.cli.runs import _since
 from airflow_provider_orchestration.exceptions import InvalidInputError
+from airflow_provider_orchestration.run.record import RunRecord, as_json
 from tests.support.flows import FAILS, unique, wait_event
 from tests.unit.cli.conftest import KEY, raw_record
 
@@ -84,8 +85,11 @@ def test_instances_that_no_record_names(airflow_rest, flows, paying, runs):
         return str(instance)
 
     dag = unique("dag")
-    # A task without its record, one whose record names another, a forgotten submission that came late, a named one.
+    # A task without its record, one that has only begun, one whose record names another, a forgotten submission that
+    # came late, a named one.
     airflow_rest.add_task((dag, "run", "bare", -1))
+    airflow_rest.add_task((dag, "run", "begun", -1), as_json(RunRecord.begun(f"{dag}/run/begun@", 2)))
+    namesake = start(f"{dag}/run/begun@0123456789abcdef")
     own = start(f"{dag}/run/known[2]@0123456789abcdef")
     name = f"{dag}/run/known[2]"
     late = {"run_key": f"{name}@00000000000000aa", "state": "forgotten"}
@@ -100,8 +104,10 @@ def test_instances_that_no_record_names(airflow_rest, flows, paying, runs):
 
     rows = runs("--workflow-id", paying, "--dag-id", dag)
     elsewhere = "Airflow has no such task: the run key has a name of its own (run_key_name), or is of another Airflow"
+    elsewhere_too = "the task has submitted nothing yet: it is of another Airflow, or of a deleted DAG run"
     assert {row["instance_id"]: (row["task_id"], row["map_index"], row["source"], row["note"]) for row in rows} == {
         bare: ("bare", -1, "history", "no record names it, only its run key does"),
+        namesake: ("begun", -1, "history", elsewhere_too),
         own: ("known", 2, "record", None),
         forgotten: ("known", 2, "history", "of a submission that was forgotten"),
         second: ("known", 2, "history", "the task's record names another instance"),
@@ -115,8 +121,16 @@ def test_tasks_that_have_begun_without_a_record_and_one_that_cannot_be_read(airf
     for task_id, state in {"ended": "failed", "coming": None, "skipped": "skipped"}.items():
         airflow_rest.add_task((dag, "run", task_id, -1), state=state)
     airflow_rest.add_task((dag, "run", "odd", -1), {"version": 99})
+    airflow_rest.add_task((dag, "run", "begun", -1), as_json(RunRecord.begun(f"{dag}/run/begun@", 2)))
     rows = {row["task_id"]: row for row in runs("--dag-id", dag, "--run-id", "run")}
-    assert rows.keys() == {"ended", "odd"}
+    assert rows.keys() == {"ended", "odd", "begun"}
+    begun = rows["begun"]
+    assert (begun["phase"], begun["workflow_id"], begun["run_key"], begun["submitted_at"]) == (
+        "begun",
+        None,
+        None,
+        None,
+    )
     assert (rows["ended"]["phase"], rows["ended"]["note"]) == (None, "no record")
     assert rows["odd"]["phase"] == "unreadable"
     assert "of version 99" in rows["odd"]["note"]

@@ -18,7 +18,9 @@ RETRY, CLEAR, CLEAR_WITH_FEWER_RETRIES = 2, 5, 1
 
 # phase, state of an ended run, whether the same is asked, generation of the execution -> what it does
 RULES = [
-    # Proven not to have been accepted, or a person says that it does not count: submit.
+    # Nothing sent, proven not to have been accepted, or a person says that it does not count: submit.
+    (Phase.BEGUN, None, {}, RETRY, Step.SUBMIT),
+    (Phase.BEGUN, None, {}, CLEAR, Step.SUBMIT),
     (Phase.REFUSED, None, SAME, RETRY, Step.SUBMIT),
     (Phase.REFUSED, None, OTHER, RETRY, Step.SUBMIT),
     (Phase.REFUSED, None, SAME, CLEAR, Step.SUBMIT),
@@ -75,16 +77,12 @@ def test_rules(phase, state, asked, generation, step):
     assert decide(record, asked, generation) is step
 
 
-@pytest.mark.parametrize("generation", [0, RETRY, CLEAR])
-def test_without_a_record_it_submits(generation):
-    assert decide(None, SAME, generation) is Step.SUBMIT
-
-
 def test_an_adopted_run_of_which_the_ask_is_not_known_is_not_refused_as_another():
     adopted = run_record(phase=Phase.SUBMITTED, digest={}, generation=RETRY)
     assert decide(adopted, SAME, CLEAR) is Step.TAKE_OVER
 
 
+NOTHING_COUNTS = (Phase.BEGUN, Phase.REFUSED, Phase.FORGOTTEN)
 RECORDS = st.builds(
     run_record,
     phase=st.sampled_from(Phase),
@@ -100,14 +98,14 @@ def test_what_may_be_at_work_or_paid_is_never_submitted_again(record, asked, gen
     if record.phase in (Phase.INTENT, Phase.UNKNOWN):
         assert step is Step.RECOVER
     if record.phase is Phase.SUBMITTED or record.state == "succeeded":
-        assert step is not Step.SUBMIT or record.phase in (Phase.REFUSED, Phase.FORGOTTEN)
+        assert step is not Step.SUBMIT or record.phase in NOTHING_COUNTS
 
 
 @given(RECORDS, st.sampled_from([SAME, OTHER]))
 def test_without_a_clear_what_was_ever_accepted_is_never_replaced(record, asked):
     step = decide(record, asked, record.generation)
     assert step is not Step.REFUSE_OTHER
-    assert (step is Step.SUBMIT) is (record.phase in (Phase.REFUSED, Phase.FORGOTTEN))
+    assert (step is Step.SUBMIT) is (record.phase in NOTHING_COUNTS)
 
 
 @given(RECORDS, st.sampled_from([SAME, OTHER]), st.integers(0, 3))

@@ -66,7 +66,7 @@ def test_the_intent_is_written_before_the_post_and_the_id_after_it(task):
     run = task.execution()
     assert run.begin() is Step.SUBMIT
     (only,) = task.runs
-    assert task.written == [("intent", 0), ("submitted", 1)]
+    assert task.written == [("begun", 0), ("intent", 0), ("submitted", 1)]
     assert run.instance_id == only["instance"] == task.record["instance_id"]
     key = task.record["run_key"]
     assert only["variables"] == {"amount": "5", "airflow_run_key": key}
@@ -118,12 +118,14 @@ def test_a_fence_that_took_too_long_is_written_again(task, monkeypatch):
     monkeypatch.setattr(submission, "FENCE_HOLDS", 0.1)
 
     def sleep(key, value):
-        task.life.store.before_write = task._note
-        time.sleep(0.2)  # noqa: TID251 - a machine that was paused
+        task._note(key, value)
+        if value["phase"] == "intent":
+            task.life.store.before_write = task._note
+            time.sleep(0.2)  # noqa: TID251 - a machine that was paused
 
     task.life.store.before_write = sleep
     task.execution().begin()
-    assert task.written == [("intent", 0), ("submitted", 1)]
+    assert task.written == [("begun", 0), ("intent", 0), ("intent", 0), ("submitted", 1)]
 
 
 def test_a_stale_execution_that_slept_in_the_fence_is_stopped_by_the_second(task, monkeypatch):
@@ -136,10 +138,10 @@ def test_a_stale_execution_that_slept_in_the_fence_is_stopped_by_the_second(task
 
         def set(self, key, value, *, retention):
             writes.append(value["phase"])
-            if len(writes) == 1:
+            if len(writes) == 2:
                 task.life.context()
                 time.sleep(0.2)  # noqa: TID251 - a machine that was paused
-            else:
+            elif len(writes) == 3:
                 raise StaleExecutionError("404")
 
         def get(self, key):
@@ -148,7 +150,7 @@ def test_a_stale_execution_that_slept_in_the_fence_is_stopped_by_the_second(task
     stale.store._store = Sleeper()
     with pytest.raises(StaleExecutionError):
         stale.begin()
-    assert writes == ["intent", "intent"]
+    assert writes == ["begun", "intent", "intent"]
     assert task.runs == []
 
 
@@ -158,7 +160,7 @@ def test_a_proven_refusal_is_written_and_the_next_try_submits(task, status):
     task.flows.emulator.fault("run_workflow", "status", status=status, body=body)
     with pytest.raises(Exception, match=str(status)):
         task.execution().begin()
-    assert task.written == [("intent", 0), ("refused", 0)]
+    assert task.written == [("begun", 0), ("intent", 0), ("refused", 0)]
     assert task.execution().begin() is Step.SUBMIT
     assert len(task.runs) == 1
 
@@ -170,7 +172,7 @@ def test_a_token_that_has_ended_and_too_many_requests_are_no_new_submission(task
     assert task.execution().begin() is Step.SUBMIT
     # The intent is written before each POST: 401, twice 429, and the one that was accepted.
     assert len(task.runs) == 1
-    assert {phase for phase, _ in task.written} == {"intent", "submitted"}
+    assert {phase for phase, _ in task.written} == {"begun", "intent", "submitted"}
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (429, RateLimitedError)])
@@ -256,11 +258,11 @@ def test_a_task_that_was_told_to_stop_submits_nothing(task):
         ({"variables": {"amount": "\ud800"}}, "cannot be sent"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_written_or_sent(flows, ask, says):
+def test_bad_input_is_refused_before_an_intent_is_written(flows, ask, says):
     task = Task(flows, **ask)
     with pytest.raises(InvalidInputError, match=says):
         task.execution().begin()
-    assert (task.runs, task.written) == ([], [])
+    assert (task.runs, task.written) == ([], [("begun", 0)])
 
 
 def test_a_workflow_that_is_not_recoverable_is_told_of_with_the_remedy(flows, caplog):
