@@ -160,20 +160,26 @@ class RunWorkflowOperator(FormanceOperator):
         if step is Step.ALREADY_SUCCEEDED:
             return {**(run.record.result or {}), "taken_over": True}
         if step is Step.TAKE_OVER:
-            instance, outcome = self._look_whether_alive(run.instance_id, context)
-            if outcome.ended:
-                return {**run.ended(instance, outcome), "taken_over": True}
+            try:
+                instance, outcome = self._look_whether_alive(run.instance_id, context)
+            except FlowsApiError as error:
+                if not self.wait_for_completion:
+                    raise
+                self.log.warning("instance %s cannot be read now, it is waited for: %s", run.instance_id, error)
+            else:
+                if outcome.ended:
+                    return {**run.ended(instance, outcome), "taken_over": True}
         if not self.wait_for_completion:
             return run.started()
         return self._wait(run, context)
 
-    def _wait(self, run: TaskRun, context: Context) -> dict[str, Any]:
+    def _wait(self, run: TaskRun, context: Context, *, here: bool = False) -> dict[str, Any]:
         limits: Limits = {
             "deadline": run.record.deadline,
             "poll_failure_timeout": self.poll_failure_timeout,
             "fail_after_attempts": self.fail_after_attempts,
         }
-        if self.deferrable:
+        if self.deferrable and not here:
             from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
 
             self.defer(
@@ -220,7 +226,9 @@ class RunWorkflowOperator(FormanceOperator):
                 instance, outcome = read_instance(self.client, run.instance_id)
         except FlowsApiError as error:
             if verdict.verdict != "deadline":
-                raise
+                # Not in the triggerer: it can read what cannot be read from here, and would come back at once.
+                self.log.warning("how instance %s ended cannot be read now, waiting: %s", run.instance_id, error)
+                return self._wait(run, context, here=True)
             raise StoppedWatchingError(
                 f"run_timeout of {self.run_timeout} s passed, and the last look failed: {error}. {goes_on}",
                 instance_id=run.instance_id,

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from airflow_provider_orchestration.api.inputs import check_id
 from airflow_provider_orchestration.exceptions import (
+    FlowsApiError,
     FormanceError,
     InstanceFailedError,
     InvalidInputError,
@@ -117,6 +118,7 @@ class WorkflowInstanceSensor(BaseSensorOperator):
                 longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
             ),
             method_name="execute_complete",
+            kwargs={"deadline": deadline},
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -132,20 +134,30 @@ class WorkflowInstanceSensor(BaseSensorOperator):
                 outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
             return PokeReturnValue(True, self._result(look.instance, outcome)) if outcome.ended else False
 
-    def execute_complete(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Go on after the triggerer has waited; what the instance itself says now counts."""
+    def execute_complete(self, context: Context, deadline: float, event: object = None) -> dict[str, Any]:
+        """
+        Go on after the triggerer has waited; what the instance itself says now counts.
+
+        :param deadline: epoch seconds at which ``timeout`` passes.
+        """
         with self._skip_instead(), task_failures():
             verdict = Verdict.from_event(event, self.instance_id)
             if verdict.verdict == "not_found":
                 raise self._unknown(verdict.error)
-            instance, outcome = read_instance(self._client, self.instance_id)
-            if verdict.verdict == "dead" and not outcome.ended:
-                outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
-            if outcome.ended:
-                return self._result(instance, outcome)
-            if verdict.verdict == "deadline":
-                raise AirflowSensorTimeout(f"timeout of {self.timeout} s passed; instance {self.instance_id} goes on")
-            raise FormanceError(f"instance {self.instance_id} was said to have ended ({verdict.verdict}), but it runs")
+            try:
+                instance, outcome = read_instance(self._client, self.instance_id)
+            except FlowsApiError as error:
+                why = f"instance {self.instance_id} cannot be read now: {error}"
+            else:
+                if verdict.verdict == "dead" and not outcome.ended:
+                    outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
+                if outcome.ended:
+                    return self._result(instance, outcome)
+                why = f"instance {self.instance_id} goes on"
+            if time.time() >= deadline:
+                raise AirflowSensorTimeout(f"timeout of {self.timeout} s passed; {why}")
+        self.log.warning("it was said to be over (%s), but %s; waiting again", verdict.verdict, why)
+        return self._defer(deadline)
 
     def _look(self) -> Look:
         """Look, again for a moment where there is no such instance or it seems dead: neither is believed at once."""

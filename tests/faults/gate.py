@@ -21,6 +21,7 @@ class Gate:
         self._target = port
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        #: First the one that accepts, then those that relay.
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self._holder: socket.socket | None = None
@@ -36,8 +37,6 @@ class Gate:
         self.close()
         if self._holder is not None:
             self._holder.close()
-        for thread in self._threads:
-            thread.join(10)
 
     def open(self) -> None:
         """Let connections through."""
@@ -62,11 +61,17 @@ class Gate:
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+        accepting, *_ = self._threads
+        accepting.join(10)
         with self._lock:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
             for end in pair:
                 _reset(end)
+        # A reset is sent when nobody reads from the socket any more.
+        for thread in self._threads:
+            thread.join(10)
+        self._threads.clear()
 
     def _start(self, function: Callable[..., None], *arguments: socket.socket) -> None:
         thread = threading.Thread(target=function, args=arguments, daemon=True)

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
 from airflow_provider_orchestration.run.watch import Look, Verdict, Watch
+from tests.faults.execution import SteppedLife
 from tests.faults.payout import (
     APPROVAL,
     assert_final,
@@ -107,6 +108,43 @@ def test_fault(payout, emulator, looks, fault: Fault, deferrable):
     assert task.try_number == 1
 
 
+def test_the_end_cannot_be_read_in_the_worker(payout, emulator):
+    """The triggerer has seen it; no retry is spent on it."""
+    pay = payout()
+    task = pay.task(deferrable=True)
+
+    def break_reads(_trigger: str, event: Any) -> Any:
+        emulator.fault("get_instance", "status", 7, status=503)
+        return event
+
+    task.on_event = break_reads
+    task.execute_to_end()
+    assert_paid_once(pay, task)
+    assert task.try_number == 1
+    assert not emulator.control("GET", "faults")["data"]
+
+
+@mode
+def test_the_stack_is_away_when_a_retry_takes_over(payout, emulator, looks, deferrable):
+    """The retry waits as any other execution does, and is not spent on a look."""
+    pay = payout(APPROVAL)
+    task = pay.task(life=SteppedLife, deferrable=deferrable)
+    task.begin_waiting().kill()
+    task.lose()
+    (instance,) = pay.instances()
+    emulator.fault("get_instance", "status", "always", status=503)
+
+    def come_back() -> None:
+        wait_for(lambda: looks.failed >= 3)
+        emulator.clear_faults()
+        pay.approve(instance)
+
+    with in_the_background(come_back):
+        assert task.finish(task.begin()) == "success"
+    assert_paid_once(pay, task)
+    assert task.try_number == 2
+
+
 def away_and_back(pay: Any, looks: Looks, close: Callable[[], object], back: Callable[[], object]) -> None:
     """Have something go away while the task waits, be missed three times, and come back."""
     (instance,) = wait_for(pay.instances)
@@ -164,19 +202,24 @@ def test_server_away_for_longer_than_the_task_bears(payout, gate, looks, deferra
     assert task.try_number == 2
 
 
-def test_server_away_when_the_task_is_resumed(payout, gate):
+def test_server_away_when_the_task_is_resumed(payout, gate, looks):
     pay = payout()
     task = pay.task(deferrable=True)
 
     def close(_trigger: str, event: Any) -> Any:
         gate.close()
+        looks.failed = 0
         return event
 
+    def come_back() -> None:
+        wait_for(lambda: looks.failed >= 3)
+        gate.open()
+
     task.on_event = close
-    assert task.execute() == "up_for_retry"
-    gate.open()
-    task.execute_to_end()
+    with in_the_background(come_back):
+        task.execute_to_end()
     assert_paid_once(pay, task)
+    assert task.try_number == 1
 
 
 EVENTS = {

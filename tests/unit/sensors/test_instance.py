@@ -225,8 +225,23 @@ def test_an_event_that_lies_is_no_success(flows):
     instance_id = flows.run(wait_event("go"))
     task = life(instance_id, deferrable=True, timeout=0.2)
     task.on_event = lambda _trigger, _event: {"verdict": "ended", "instance_id": instance_id}
-    assert task.execute() == "up_for_retry"
-    assert "but it runs" in str(task.error)
+    assert task.execute() == "failed"
+    assert isinstance(task.error, AirflowSensorTimeout)
+    assert str(task.error) == f"timeout of 0.2 s passed; instance {instance_id} goes on"
+
+
+def test_an_end_that_cannot_be_read_in_the_worker_is_waited_for(flows):
+    instance_id = flows.run(delay(0.2))
+    task = life(instance_id, deferrable=True)
+
+    def break_reads_once(_trigger: str, event: Any) -> Any:
+        if len(task.deferred_to) == 1:
+            flows.emulator.fault("get_instance", "status", times=5, status=503)
+        return event
+
+    task.on_event = break_reads_once
+    assert task.execute() == "success", task.error
+    assert task.deferred_to == ["InstanceEndTrigger"] * 2
 
 
 def test_exponential_backoff_looks_less_often(flows):
