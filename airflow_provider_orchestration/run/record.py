@@ -115,11 +115,14 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     version: int = VERSION
     instance_id: str
     event: str
-    stage: int
-    #: ``found`` (about to be sent), ``refused`` (proven not to have arrived), ``sent`` (204), ``unknown`` (answer
-    #: lost), ``taken``.
+    #: The stage that is to take it; None where that is not asked (``confirm=False``).
+    stage: int | None
+    #: ``found`` (is being sent), ``refused`` (proven not to have arrived), ``sent`` (204), ``unknown`` (answer lost),
+    #: ``taken``.
     phase: str
-    #: How often it was sent, as far as is known.
+    #: ``ti.max_tries`` of the execution that wrote it.
+    generation: int
+    #: How often it may have been sent, the one that is being sent included.
     times: int = 0
 
     def but(self, **changes: Any) -> EventRecord:

@@ -53,8 +53,8 @@ def impatient(monkeypatch) -> None:
         "run.watch.Watch.FIRST_HISTORY": 0.05,
         "run.watch.Watch.DEATH_PAUSE": 0.3,
         "run.ending.PROBE_PAUSE": 0.1,
-        "operators.send_event._SHORT_PAUSE": 0.05,
-        "operators.send_event._LOST_AFTER": 0.6,
+        "run.sending._SHORT_PAUSE": 0.05,
+        "run.sending._LOST_AFTER": 0.6,
         "sensors.instance._NOT_FOUND_PAUSE": 0.05,
         "run.poller._NEWCOMER_WAITS": 0.1,
     }.items():

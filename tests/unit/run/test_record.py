@@ -34,7 +34,7 @@ FULL = run_record(
     result={"instance_id": "i1", "transactions": [{"postings": [{"amount": "100"}]}], "stages": None},
     earlier=(Earlier("k0"), Earlier("k1", "i0", "failed", "no")),
 )
-EVENT = EventRecord(instance_id="i1", event="approved", stage=1, phase="sent", times=1)
+EVENT = EventRecord(instance_id="i1", event="approved", stage=1, phase="sent", generation=2, times=1)
 TEXTS = st.text(max_size=8)
 VARIABLES = st.dictionaries(TEXTS, TEXTS | st.integers(), max_size=4)
 
