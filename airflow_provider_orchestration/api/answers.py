@@ -84,13 +84,11 @@ def error_of_answer(call: Call, response: Response, token: str | None = None) ->
     """
     Return the error that an answer other than the operation's success means.
 
-    :param token: the token that was sent, None if there was none; not shown, should the answer repeat it
+    :param token: the token that was sent, None if there was none
     """
     status = response.status_code
     body = _error_body(response)
-    said = (body.error_message or "") if body else _excerpt(response)
-    if token:
-        said = said.replace(token, "***")
+    said = _masked(body.error_message or "", response) if body else _excerpt(response)
     more: dict[str, Any] = {
         "status_code": status,
         "error_code": body.error_code if body else None,
@@ -214,10 +212,18 @@ def _error_body(response: Response) -> _ErrorBody | None:
         return None
 
 
+def _masked(text: str, response: Response) -> str:
+    """Hide the token that was sent, should the answer repeat it."""
+    token = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return text.replace(token, "***") if token else text
+
+
 def _excerpt(response: Response) -> str:
     if not response.content:
         return "empty body"
-    text = " ".join(re.sub(r"<[^>]*>", " ", response.content[: 10 * _SHOWN].decode("utf-8", "replace")).split())
+    # Masked before it is cut: a part of the token is a secret, too.
+    page = _masked(response.content.decode("utf-8", "replace"), response)[: 10 * _SHOWN]
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
     kind = response.headers.get("Content-Type", "no content type")
     return f"{kind}: {text[:_SHOWN]}{'…' if len(text) > _SHOWN else ''}"
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: A task may have ended this long before its instance began: a POST can run late, and be adopted.
 LATE = timedelta(days=7)
+#: Seconds by which a stack's clocks may be wrong; an instance of that age that bears the key is not overlooked here.
+_WRONG_CLOCKS = 3600.0
 
 
 @dataclass
@@ -263,18 +265,23 @@ def _candidates(case: _Case, client: FlowsClient, record: RunRecord) -> list[Can
 
     :raises InvalidInputError: one of them bears its key.
     """
-    scanned = KeyScan().scan(client, record.workflow_id, record.intent_at, retries=None)
+    scanned = KeyScan().scan(client, record.workflow_id, record.intent_at - _WRONG_CLOCKS, retries=None)
     if scanned.error is not None:
         raise FormanceError(f"the instances of the stack cannot be read, so nothing can be ruled out: {scanned.error}")
     for candidate in scanned.candidates:
         if candidate.has_key(record.run_key):
+            remedy = (
+                "Clear the task, and it takes it over"
+                if candidate.is_since(record.intent_at)
+                else "By the clocks it is older than the submission, so a clear does not find it: adopt it"
+            )
             raise InvalidInputError(
                 f"{case.task} was submitted: instance {candidate.instance_id} bears its run key {record.run_key}. "
-                "Clear the task, and it takes it over"
+                f"{remedy}"
             )
     if client.get_workflow(record.workflow_id).deleted_at is not None:
         case.tell("The workflow was deleted: Flows does not list its instances, so the list below may lack some.")
-    return list(scanned.candidates)
+    return [candidate for candidate in scanned.candidates if candidate.is_since(record.intent_at)]
 
 
 def _changes(old: RunRecord | None, new: RunRecord) -> list[str]:

@@ -122,7 +122,7 @@ class _Reader:
         if value is None:
             return ""
         if not isinstance(value, str):
-            self._fail(field, value, "give a text")
+            self._complain(f"{field} is {self._shown(repr(value))}: give a text")
         return value.strip()
 
     def _stack(self) -> str:
@@ -158,7 +158,7 @@ class _Reader:
             _ = parts.port  # a wrong one raises
         except ValueError as error:
             self._fail(field, self._shown(url), f"{error}; {advice}")
-        if "@" in parts.netloc:
+        if "@" in url:
             self._fail(field, self._shown(url), "it holds a user or password; give them as login and password")
         if parts.scheme not in ("http", "https"):
             self._fail(field, self._shown(url), f"{parts.scheme!r} is not http or https; {advice}")
@@ -170,7 +170,8 @@ class _Reader:
 
     @staticmethod
     def _shown(url: str) -> str:
-        return re.sub(r"//.*@", "//***@", url)
+        """Return an address without the user and password in it, whatever is wrong with it."""
+        return re.sub(r"^(\w+://)?.*@", r"\1***@", url)
 
     def _auth_url(self, stack: str) -> str:
         url = self._text("auth_url")
@@ -183,7 +184,9 @@ class _Reader:
         path = self._text("flows_path") or DEFAULT_FLOWS_PATH
         if re.search(r"[\s?#]|://", path):
             self._fail(
-                "flows_path", path, f"give the path of Flows below the stack's address, e.g. {DEFAULT_FLOWS_PATH}"
+                "flows_path",
+                self._shown(path),
+                f"give the path of Flows below the stack's address, e.g. {DEFAULT_FLOWS_PATH}",
             )
         return f"/{path.strip('/')}".rstrip("/")
 

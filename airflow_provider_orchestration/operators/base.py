@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
+    from airflow_provider_orchestration.run.kill import Pulse
 
 #: Seconds after which a waiting task sees that it was told to stop.
 _STOP_SEEN_WITHIN = 0.5
@@ -68,7 +69,8 @@ class FormanceOperator(BaseOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = positive_seconds("poll_interval", poll_interval) or settings.poll_interval()
         self._told_to_stop = False
-        self._stop_handled = False
+        self._stop_unhandled = False
+        self._cancel_asked = False
 
     @cached_property
     def hook(self) -> OrchestrationHook:
@@ -77,6 +79,12 @@ class FormanceOperator(BaseOperator):
 
         return OrchestrationHook(self.formance_conn_id)
 
+    @cached_property
+    def _pulse(self) -> Pulse:
+        from airflow_provider_orchestration.run.kill import Pulse
+
+        return Pulse()
+
     @property
     def client(self) -> FlowsClient:
         """The client of the connection."""
@@ -84,21 +92,27 @@ class FormanceOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Note that Airflow wants the task to stop; no more: a call to Airflow in this signal handler can deadlock."""
-        self._told_to_stop = True
+        self._told_to_stop = self._stop_unhandled = True
 
     def pause(self, seconds: float, context: Context) -> None:
-        """Sleep, and react within half a second when Airflow tells the task to stop: once, then the waiting goes on."""
+        """Sleep, and react within half a second when Airflow tells the task to stop; then the waiting goes on."""
         until = time.monotonic() + seconds
         while True:
-            if self._told_to_stop and not self._stop_handled:
-                self._stop_handled = True
-                self.told_to_stop(context)
+            self._pulse.beat()
+            if self._stop_unhandled and not self._cancel_asked:
+                self._stop_unhandled = False
+                self._cancel_asked = self.told_to_stop(context)
             left = until - time.monotonic()
             if left <= 0:
                 return
             # An Event would deadlock where the signal handler sets it while it is being waited for.
             time.sleep(min(left, _STOP_SEEN_WITHIN))  # noqa: TID251
 
-    def told_to_stop(self, context: Context) -> None:
-        """Do what is to be done when told to stop while waiting. Airflow ends the process 5 s after it asked."""
+    def told_to_stop(self, context: Context) -> bool:
+        """
+        Do what is to be done when told to stop while waiting, and tell whether a cancel was asked for.
+
+        Airflow ends the process 5 s after it asked.
+        """
         self.log.warning("told to stop: nothing is cancelled on the stack")
+        return False

@@ -129,19 +129,13 @@ class RunWorkflowOperator(FormanceOperator):
                 )
             return self._found(run, event.get("found"), context)
 
-    def told_to_stop(self, context: Context) -> None:
+    def told_to_stop(self, context: Context) -> bool:
         """Ask for a cancel if the task was marked failed and ``cancel_on_kill`` is set."""
         if not self.cancel_on_kill or self._waits_for is None:
-            super().told_to_stop(context)
-            return
-        from airflow_provider_orchestration.run.kill import cancel_if_failed, task_state
+            return super().told_to_stop(context)
+        from airflow_provider_orchestration.run.kill import cancel_if_marked_failed
 
-        try:
-            state = task_state(context["ti"])
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no proof that the task failed
-            self.log.warning("told to stop, but the task's state cannot be read (%s): nothing is cancelled", error)
-            return
-        cancel_if_failed(state, self.client, self._waits_for, self.log)
+        return cancel_if_marked_failed(context["ti"], self.client, self._waits_for, self.log, self._pulse)
 
     def _task_run(self, context: Context) -> TaskRun:
         from airflow_provider_orchestration.run.again import Ask
@@ -203,27 +197,19 @@ class RunWorkflowOperator(FormanceOperator):
 
     def _conclude(self, run: TaskRun, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Turn a verdict into the task's end. What the instance itself says goes before what the verdict says."""
-        from airflow_provider_orchestration.run.ending import ask_to_cancel, read_instance
         from airflow_provider_orchestration.run.outcome import Outcome, State
         from airflow_provider_orchestration.run.watch import describe_stage
 
         goes_on = f"Instance {run.instance_id} goes on; this task has stopped watching it."
+        if verdict.verdict == "deadline" and not run.past_deadline:
+            self.log.warning(
+                "the deadline has not come by this machine's clock; the triggerer's is ahead. Waiting here"
+            )
+            return self._wait(run, context, here=True)
         if verdict.verdict == "poll_failed":
             raise FormanceError(f"no look succeeded for {self.poll_failure_timeout} s: {verdict.error}. {goes_on}")
         try:
-            if verdict.verdict == "deadline":
-                instance, outcome = self._look_whether_alive(run.instance_id, context)
-                if not outcome.ended and self.cancel_on_timeout:
-                    instance, outcome = ask_to_cancel(
-                        self.client,
-                        run.instance_id,
-                        self.log,
-                        timeout=self.cancel_timeout,
-                        poll_interval=min(self.poll_interval, 5.0),
-                        pause=lambda seconds: self.pause(seconds, context),
-                    )
-            else:
-                instance, outcome = read_instance(self.client, run.instance_id)
+            instance, outcome = self._last_look(run.instance_id, verdict, context)
         except FlowsApiError as error:
             if verdict.verdict != "deadline":
                 # Not in the triggerer: it can read what cannot be read from here, and would come back at once.
@@ -251,16 +237,28 @@ class RunWorkflowOperator(FormanceOperator):
         self.log.warning("instance %s was said to have ended, but it runs; waiting again", run.instance_id)
         return self._wait(run, context)
 
-    def _look_whether_alive(self, instance_id: str, context: Context) -> tuple[Instance, Outcome]:
-        """Read an instance, and probe one that is said to run: it may have been terminated in the engine."""
-        from airflow_provider_orchestration.run.ending import DEAD, is_terminated_in_engine, read_instance
+    def _last_look(self, instance_id: str, verdict: Verdict, context: Context) -> tuple[Instance, Outcome]:
+        """Read the instance after a verdict; at the deadline also ask it to cancel, where that is wanted."""
+        from airflow_provider_orchestration.run.ending import ask_to_cancel, read_instance
 
-        instance, outcome = read_instance(self.client, instance_id)
-        if not outcome.ended and is_terminated_in_engine(
-            self.client, instance, self.log, lambda seconds: self.pause(seconds, context)
-        ):
-            return instance, DEAD
-        return instance, outcome
+        if verdict.verdict != "deadline":
+            return read_instance(self.client, instance_id)
+        instance, outcome = self._look_whether_alive(instance_id, context)
+        if outcome.ended or not self.cancel_on_timeout:
+            return instance, outcome
+        return ask_to_cancel(
+            self.client,
+            instance_id,
+            self.log,
+            timeout=self.cancel_timeout,
+            poll_interval=min(self.poll_interval, 5.0),
+            pause=lambda seconds: self.pause(seconds, context),
+        )
+
+    def _look_whether_alive(self, instance_id: str, context: Context) -> tuple[Instance, Outcome]:
+        from airflow_provider_orchestration.run.ending import look_whether_alive
+
+        return look_whether_alive(self.client, instance_id, self.log, lambda seconds: self.pause(seconds, context))
 
     def _recover(self, run: TaskRun, context: Context) -> dict[str, Any]:
         """Look for the instance of a submission of which nothing is known, where looking can prove anything."""

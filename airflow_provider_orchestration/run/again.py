@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_orchestration.exceptions import AlreadySubmittedError
 from airflow_provider_orchestration.run.record import Phase, RunRecord, differing, digest_of
 
 
@@ -43,6 +44,22 @@ class Step(enum.Enum):
     FAIL_AGAIN = "fail again"
     #: After a clear, something else is asked for than what was paid.
     REFUSE_OTHER = "refuse other"
+
+
+def other_ask(record: RunRecord, fields: str, *, cleared: bool) -> AlreadySubmittedError:
+    """Return the error of an execution that asks for something else than what its task has submitted."""
+    other = f"it differs in {fields}. What is now asked for has not been paid, and nothing was submitted."
+    if cleared:
+        text = (
+            f"this task was cleared and now asks for something else than what instance {record.instance_id} was "
+            f"submitted for; {other} Start a new DAG run for it, or restore the values and clear again."
+        )
+    else:
+        text = (
+            f"one try of this task asks for a second run, after instance {record.instance_id}; {other} A task has one "
+            "run: map it (`.expand`), or use further tasks."
+        )
+    return AlreadySubmittedError(text, instance_id=record.instance_id)
 
 
 def decide(record: RunRecord, digest: Mapping[str, str], generation: int) -> Step:

@@ -31,6 +31,16 @@ def read_instance(client: FlowsClient, instance_id: str) -> tuple[Instance, Outc
     return instance, judge(instance)
 
 
+def look_whether_alive(
+    client: FlowsClient, instance_id: str, log: logging.Logger | Any, pause: Callable[[float], None]
+) -> tuple[Instance, Outcome]:
+    """Read an instance, and probe one that is said to run: it may have been terminated in the engine."""
+    instance, outcome = read_instance(client, instance_id)
+    if not outcome.ended and is_terminated_in_engine(client, instance, log, pause):
+        return instance, DEAD
+    return instance, outcome
+
+
 def is_terminated_in_engine(
     client: FlowsClient, instance: Instance, log: logging.Logger | Any, pause: Callable[[float], None]
 ) -> bool:
@@ -39,7 +49,7 @@ def is_terminated_in_engine(
 
     An event under a random name, which no stage waits for, is answered ``workflow execution already completed``
     (flows-api, "What bites", 9). It is believed only if two probes say so and nothing moved between them: an instance
-    that is just ending answers so, too. Needs a client that may write.
+    that is just ending, or between two stages, answers so, too. Needs a client that may write.
     """
     before = instance
     for attempt in range(2):
@@ -55,11 +65,24 @@ def is_terminated_in_engine(
         else:
             return False
         after, outcome = read_instance(client, instance.id)
-        if outcome.ended or after.status != before.status:
+        if outcome.ended or after.status != before.status or _may_be_between_stages(client, instance.id):
             return False
         before = after
     log.error("instance %s is said to run, but was terminated in the engine", instance.id)
     return True
+
+
+def _may_be_between_stages(client: FlowsClient, instance_id: str) -> bool:
+    """
+    Tell whether the latest stage ended by itself, or it cannot be told.
+
+    The next one is about to begin then: in minutes, where the worker of Flows is down.
+    """
+    try:
+        history = client.get_instance_history(instance_id)
+    except FlowsApiError:
+        return True
+    return not history or (history[-1].terminated and not history[-1].error)
 
 
 DEAD = Outcome(State.DEAD, error="terminated in the engine, though Flows says that it runs")

@@ -3,11 +3,13 @@ What is done when Airflow tells a task to stop: a cancel is asked for only if a 
 
 Airflow calls ``on_kill`` also when a triggerer stalls and another takes over, when a worker loses its heartbeat or is
 drained, on ``execution_timeout``, and seconds after a clear. So the task's state is read, there and then: only
-``failed`` leads to a cancel.
+``failed`` leads to a cancel. And not even that where this process stood still for a while: Airflow gives up what it
+hears nothing of, and that the task then failed need not be a person's doing.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FormanceError
@@ -21,11 +23,62 @@ if TYPE_CHECKING:
 CANCEL_TIMEOUT = 2.0
 
 
+#: Seconds by which the wall clock may be ahead of what a process saw last, before it counts as having stood still.
+_STOOD_STILL = 20.0
+#: Seconds for which that is remembered.
+_REMEMBERED = 300.0
+
+
+class Pulse:
+    """Notices that its process stood still (was paused, starved, or asleep with its machine)."""
+
+    def __init__(self) -> None:
+        self._latest: float | None = None
+        self._stood_still_at = float("-inf")
+
+    def beat(self) -> None:
+        """Note that the process moves; to be called every few seconds."""
+        # The wall clock: the monotonic one stands still, too, while a virtual machine is paused.
+        now = time.time()
+        if self._latest is not None and abs(now - self._latest) > _STOOD_STILL:
+            self._stood_still_at = now
+        self._latest = now
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether the process stood still, up to now or a few minutes ago."""
+        self.beat()
+        return time.time() - self._stood_still_at < _REMEMBERED
+
+
+def cancel_if_marked_failed(
+    ti: Any, client: FlowsClient, instance_id: str, log: logging.Logger | Any, pulse: Pulse
+) -> bool:
+    """
+    Do what is to be done when told to stop; tell whether a cancel was asked for. Blocks; not for an event loop.
+
+    :param ti: what a worker's context or a trigger knows of the task instance.
+    """
+    if pulse.stood_still:
+        log.warning(
+            "told to stop after this process had stood still: Airflow may have given the task up by itself, so "
+            "instance %s is not cancelled",
+            instance_id,
+        )
+        return False
+    try:
+        state = task_state(ti)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is no proof that the task failed
+        log.warning("told to stop, but the task's state cannot be read (%s): nothing is cancelled", error)
+        return False
+    return cancel_if_failed(state, client, instance_id, log)
+
+
 def task_state(ti: Any) -> str | None:
     """
     Return the state of a task instance as Airflow's API server has it now, or None where it has no such task.
 
-    Blocks; not for an event loop. ``ti`` is what a worker's context or a trigger knows of the task instance.
+    Blocks; not for an event loop.
     """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 

@@ -32,6 +32,7 @@ from airflow.providers.common.compat.sdk import Stats
 from airflow_provider_orchestration import exceptions
 from airflow_provider_orchestration.exceptions import FormanceError
 from airflow_provider_orchestration.run import budget, settings
+from airflow_provider_orchestration.run.kill import Pulse
 from airflow_provider_orchestration.run.lists import (
     CONFIRM_BY_LIST_FROM,
     CONFIRM_SAMPLE,
@@ -54,7 +55,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _SHORTEST_SLEEP = 0.05
-_LONGEST_SLEEP = 60.0
+_LONGEST_SLEEP = 5.0
 #: Seconds that a newcomer waits for its first look where others wait already, so that a burst shares one.
 _NEWCOMER_WAITS = 1.0
 #: Looks handed out before the event loop has its turn: each may wake a task, or write a line to its log.
@@ -80,6 +81,7 @@ class Poller:
         #: Loop time until which the server wants to be left alone.
         self._not_before = float("-inf")
         self._lengths = ListLengths()
+        self.pulse = Pulse()
 
     async def wait(self, watch: Watch, workflow_id: str | None, interval: Interval) -> Verdict:
         """
@@ -130,6 +132,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         while self._groups:
             self._changed.clear()
+            self.pulse.beat()
             try:
                 wake = self._serve_those_due(loop.time())
             except Exception:

@@ -76,6 +76,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: dict[str, str]
     #: ``ti.max_tries`` of the execution that wrote it last: it changes with a clear, never with a retry.
     generation: int
+    #: ``ti.try_number`` of that execution.
+    try_number: int = 0
     phase: Phase
     #: The server's time of the intent: instances created before it cannot be this run.
     intent_at: float
@@ -95,6 +97,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Return the record of a task that has sent nothing yet.
 
         :param name: what its run keys will begin with, from :func:`task_name`.
+        :param generation: ``ti.max_tries``.
         """
         return cls(run_key=name, workflow_id="", digest={}, generation=generation, phase=Phase.BEGUN, intent_at=0.0)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, NotFoundError
@@ -39,6 +40,10 @@ class Candidate:
     texts: frozenset[str] | None
     #: Whether the engine has forgotten its history, so that no later look will show it.
     forgotten: bool = False
+
+    def is_since(self, moment: float) -> bool:
+        """Whether it was created after an epoch second, as far as the clocks of a stack agree."""
+        return datetime.fromisoformat(self.created_at).timestamp() >= moment - CLOCK_MARGIN
 
     def has_key(self, run_key: str) -> bool:
         """Whether the first stage was given this run key (alone or within a longer string)."""
@@ -142,10 +147,20 @@ class Search:
             self._tell(f"looking for run key {self.run_key} failed: {scanned.error}")
             return None
         self.candidates = scanned.candidates
-        for candidate in self.candidates:
-            if candidate.has_key(self.run_key):
-                self.log.info("found: instance %s bears run key %s", candidate.instance_id, self.run_key)
-                return candidate.instance_id
+        bearing = [candidate for candidate in self.candidates if candidate.has_key(self.run_key)]
+        if bearing:
+            found = next((candidate for candidate in bearing if not candidate.terminated), bearing[0])
+            self.log.info("found: instance %s bears run key %s", found.instance_id, self.run_key)
+            if len(bearing) > 1:
+                # Not ours: each submission has a key of its own.
+                self.log.error(
+                    "%d instances bear this run key, so something between here and Flows repeated the request, and THE "
+                    "MONEY MAY MOVE AS OFTEN. This task follows %s; look at the others: %s",
+                    len(bearing),
+                    found.instance_id,
+                    describe([candidate for candidate in bearing if candidate is not found]),
+                )
+            return found.instance_id
         self._tell(
             f"looking for run key {self.run_key} among the instances of workflow {self.workflow_id} created since the "
             f"submission; none of these bears it: {describe(self.candidates)}"

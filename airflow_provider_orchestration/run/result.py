@@ -63,12 +63,15 @@ def with_transactions(result: dict[str, Any], client: FlowsClient, log: logging.
             continue
         try:
             activities = client.get_instance_stage_history(result["instance_id"], stage["stage"])
+            transactions.extend(_transactions(stage["stage"], activities))
         except FlowsApiError as error:
             if _never_ran(client, result["instance_id"], stage):
                 continue
             log.warning("the transactions of stage %d cannot be read: %s", stage["stage"] + 1, error)
             return {**result, "transactions": None}
-        transactions.extend(_transactions(stage["stage"], activities))
+        except (AttributeError, TypeError) as error:
+            log.warning("the transactions of stage %d are of an unknown shape: %s", stage["stage"] + 1, error)
+            return {**result, "transactions": None}
     return {**result, "transactions": transactions}
 
 

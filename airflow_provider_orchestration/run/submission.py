@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import (
-    AlreadySubmittedError,
     FlowsApiError,
     InstanceFailedError,
     InvalidInputError,
@@ -22,7 +21,7 @@ from airflow_provider_orchestration.exceptions import (
     StoppedError,
     UnknownRunError,
 )
-from airflow_provider_orchestration.run.again import Ask, Step, decide
+from airflow_provider_orchestration.run.again import Ask, Step, decide, other_ask
 from airflow_provider_orchestration.run.definition import (
     HOW_TO_RECOVER,
     RUN_KEY_VARIABLE,
@@ -43,7 +42,7 @@ from airflow_provider_orchestration.run.record import (
 )
 from airflow_provider_orchestration.run.recovery import Search
 from airflow_provider_orchestration.run.result import result_of, with_transactions
-from airflow_provider_orchestration.run.unknown import find_orphan, unknown_run
+from airflow_provider_orchestration.run.unknown import began_at, find_orphan, unknown_run
 
 if TYPE_CHECKING:
     import logging
@@ -114,13 +113,9 @@ class TaskRun:
         if step is Step.FAIL_AGAIN:
             raise self._failure()
         fields = ", ".join(differing(record.digest, asked))
-        if step is Step.REFUSE_OTHER:
-            raise AlreadySubmittedError(
-                f"this task was cleared and now asks for something else than what instance {record.instance_id} was "
-                f"submitted for; it differs in {fields}. What is now asked for has not been paid, and nothing was "
-                "submitted. Start a new DAG run for it, or restore the values and clear again.",
-                instance_id=record.instance_id,
-            )
+        same_try = (record.generation, record.try_number) == (self._generation, self._try_number)
+        if step is Step.REFUSE_OTHER or (fields and same_try):
+            raise other_ask(record, fields, cleared=not same_try)
         if fields:
             self.log.warning("this try asks for other values than the submission that it takes over: %s", fields)
         if step is Step.ALREADY_SUCCEEDED:
@@ -131,7 +126,9 @@ class TaskRun:
             # The generation is written before anything else, or Airflow's own retry after a clear would take the next
             # failure for a clear, and submit again.
             self.log.warning("taken over: instance %s of run key %s", record.instance_id, record.run_key)
-            self._write(record.but(generation=self._generation, digest=record.digest or asked))
+            self._write(
+                record.but(generation=self._generation, try_number=self._try_number, digest=record.digest or asked)
+            )
         return step
 
     def resume(self) -> None:
@@ -157,6 +154,11 @@ class TaskRun:
             raise self._failure()
         self.log.info("instance %s succeeded; transactions: %s", instance.id, len(result["transactions"] or ()))
         return result
+
+    @property
+    def past_deadline(self) -> bool:
+        """Whether the deadline in the record has come."""
+        return self.record.deadline is not None and time.time() >= self.record.deadline
 
     @property
     def instance_id(self) -> str:
@@ -206,8 +208,10 @@ class TaskRun:
             workflow_id=workflow.id,
             digest=self.ask.digest,
             generation=self._generation,
+            try_number=self._try_number,
             phase=Phase.INTENT,
-            intent_at=client.server_now(),
+            # A gateway's clock may be ahead; one that is behind costs a few histories more when it is looked for.
+            intent_at=min(client.server_now(), time.time()),
             recoverable=recoverable,
             deadline=self._deadline(),
             earlier=replaced.replaced(),
@@ -252,8 +256,7 @@ class TaskRun:
         """On a later try without a record, look for an instance whose key begins with this task's name."""
         client = self.client()
         workflow = self._workflow()
-        dag_run: Any = self.context["dag_run"]
-        since = min(moment.timestamp() for moment in (dag_run.run_after, dag_run.start_date) if moment is not None)
+        since = began_at(self.context["dag_run"])
         orphan = find_orphan(client, workflow, self._name, since)
         if orphan is None:
             self.log.info("no record of an earlier try, and no instance of this DAG run bears this task's name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FormanceError, RecordError, UnknownRunError
 from airflow_provider_orchestration.run.definition import is_recoverable, shows_key_alone
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.api.models import Workflow
     from airflow_provider_orchestration.run.record import RunRecord
+
+
+def began_at(dag_run: Any) -> float:
+    """
+    Return the epoch second before which nothing can have been submitted by a DAG run.
+
+    What is older and bears its name is of a run that was deleted and made again. A clear moves the start, so a run that
+    was ever cleared may be as old as its schedule.
+    """
+    moments = [dag_run.start_date] if dag_run.clear_number == 0 and dag_run.start_date is not None else []
+    moments = moments or [dag_run.run_after, dag_run.start_date]
+    return float(min(moment.timestamp() for moment in moments if moment is not None))
 
 
 def find_orphan(client: FlowsClient, workflow: Workflow, name: str, since: float) -> Candidate | None:

@@ -79,11 +79,17 @@ def look_unless_refused(client: FlowsClient, instance_id: str, *, with_history: 
 
 
 def whole_instance(client: FlowsClient, instance_id: str, *, retries: int | None = None) -> Instance:
-    """Read an instance with its definition, without which its success cannot be judged."""
+    """
+    Read an instance with its definition, without which its success cannot be judged.
+
+    :raises FlowsApiError: it cannot be read, or its definition has another shape.
+    """
     instance = client.get_instance(instance_id, retries=retries)
-    if instance.workflow is not None:
-        return instance
-    return msgspec.structs.replace(instance, workflow=client.get_workflow(instance.workflow_id, retries=retries))
+    if instance.workflow is None:
+        workflow = client.get_workflow(instance.workflow_id, retries=retries)
+        instance = msgspec.structs.replace(instance, workflow=workflow)
+    stages_of(instance.workflow)  # read lazily: one of another shape is to be a failed look, not a failed task
+    return instance
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,8 @@ class WorkflowInstanceSensor(BaseSensorOperator):
             if time.time() >= deadline:
                 raise AirflowSensorTimeout(f"timeout of {self.timeout} s passed; {why}")
         self.log.warning("it was said to be over (%s), but %s; waiting again", verdict.verdict, why)
+        # The triggerer may read what cannot be read from here, and would come back at once.
+        time.sleep(max(0.0, min(self.poke_interval, deadline - time.time())))  # noqa: TID251 - as a sensor in the worker does
         return self._defer(deadline)
 
     def _look(self) -> Look:

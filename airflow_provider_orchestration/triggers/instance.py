@@ -126,18 +126,16 @@ class InstanceEndTrigger(_FormanceTrigger):
         """
         if not self.cancel_on_kill or self.task_instance is None:
             return
-        from airflow_provider_orchestration.run.kill import cancel_if_failed, task_state
+        from airflow_provider_orchestration.run.kill import cancel_if_marked_failed
         from airflow_provider_orchestration.run.poller import poller_for
 
-        try:
-            state = await asyncio.to_thread(task_state, self.task_instance)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no proof that the task failed
-            self.log.warning("told to stop, but the task's state cannot be read (%s): nothing is cancelled", error)
-            return
+        poller = poller_for(self.formance_conn_id)
         # In this task's context, or its log would not hold what was seen.
         context = contextvars.copy_context()
-        await poller_for(self.formance_conn_id).call(
-            lambda client: context.run(cancel_if_failed, state, client, self.instance_id, self.log)
+        await poller.call(
+            lambda client: context.run(
+                cancel_if_marked_failed, self.task_instance, client, self.instance_id, self.log, poller.pulse
+            )
         )
 
 

@@ -86,6 +86,36 @@ def test_worker_is_told_to_stop(payout, emulator, airflow_says, state, cancel_on
     assert_paid_once(pay, task)
 
 
+@mode
+def test_told_to_stop_after_the_process_had_stood_still(payout, emulator, airflow_says, monkeypatch, deferrable):
+    """Airflow gave the task up meanwhile, and it failed on its last try: that is no person's doing."""
+    pay = payout(APPROVAL)
+    task = pay.task(life=SteppedLife, deferrable=deferrable, cancel_on_kill=True)
+    execution = task.begin_waiting()
+    airflow_says("failed")
+    now = time.time
+
+    async def stop_a_triggerer() -> None:
+        trigger = trigger_of(task)
+        waiting = asyncio.create_task(one_event(trigger))
+        await asyncio.sleep(0.2)
+        monkeypatch.setattr("time.time", lambda: now() + 40.0)
+        await trigger.on_kill()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    if deferrable:
+        asyncio.run(stop_a_triggerer())
+    else:
+        execution.go("pause")
+        monkeypatch.setattr("time.time", lambda: now() + 40.0)
+        execution.operator.on_kill()
+        for _ in range(2):
+            execution.go("pause")
+        execution.kill()
+    assert cancels(emulator) == 0
+
+
 @states
 @wanted
 def test_trigger_is_told_to_stop(payout, emulator, airflow_says, state, cancel_on_kill):

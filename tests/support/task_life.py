@@ -86,6 +86,7 @@ class DagRun:
 
     run_after: datetime
     start_date: datetime | None = None
+    clear_number: int = 0
 
 
 class TaskLife:

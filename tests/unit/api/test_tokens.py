@@ -243,3 +243,17 @@ def test_plain_http_on_this_machine(url, connect):
 def test_plain_http_where_allowed_or_nothing_secret_is_sent(connect):
     assert connect("http://stack", allow_http=True).settings.allow_http
     assert connect("http://stack/", token_url=None).settings.base_url == "http://stack"
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 418, 503])
+@pytest.mark.parametrize("write", [False, True], ids=["read", "write"])
+def test_a_page_that_repeats_the_request_does_not_bring_the_token_into_an_error(serve, connect, status, write):
+    long = "eyJhbGciOi-" + "t" * 900
+    page = f"<html>GET /x Authorization: Bearer {long}</html>".encode()
+    server = serve(Answer(status, page, {"Content-Type": "text/html"}))
+    server.token_answers.extend([token(long)] * 3)
+    client = connect(server)
+    with pytest.raises(FlowsApiError) as caught:
+        client.run_workflow("x", {}, retries=0) if write else client.get_instance("x", retries=0)
+    assert "Authorization: Bearer ***" in str(caught.value)
+    assert "eyJhbGciOi" not in str(caught.value)

@@ -89,3 +89,13 @@ def test_a_deleted_workflow_hides_its_instances_and_that_is_told(airflow_rest, f
     airflow_rest.add_task(KEY, raw_record(paying))
     flows.client.delete_workflow(paying)
     assert "The workflow was deleted: Flows does not list its instances" in decide("forget").err
+
+
+def test_refused_where_an_instance_bears_the_key_that_is_older_by_the_clocks(airflow_rest, flows, paying, decide):
+    """What a person is told to be sure of does not hang on two clocks."""
+    instance = flows.client.run_workflow(paying, {"airflow_run_key": OWN}).id
+    created = flows.ended(instance).created_at.timestamp()
+    airflow_rest.add_task(KEY, raw_record(paying, intent_at=created + 600.0))
+    error = decide("forget").error
+    assert error.startswith(f"error: {NAME} was submitted: instance {instance} bears its run key {OWN}. ")
+    assert "a clear does not find it: adopt it" in error

@@ -16,12 +16,14 @@ class Operator(FormanceOperator):
     def __init__(self, **arguments):
         super().__init__(**arguments)
         self.told_at: list[float] = []
+        self.cancels = False
 
     def execute(self, context):
         raise NotImplementedError
 
     def told_to_stop(self, context):
         self.told_at.append(time.monotonic())
+        return self.cancels
 
 
 @pytest.fixture
@@ -48,17 +50,23 @@ def test_it_sees_within_half_a_second_that_it_is_told_to_stop_and_goes_on(operat
     assert 0.2 <= told_at - began < 1.2
 
 
-def test_it_is_told_once(operator):
-    operator.on_kill()
-    for _ in range(3):
+def test_it_is_told_each_time_until_a_cancel_was_asked_for(operator):
+    for _ in range(2):
+        operator.on_kill()
+        operator.on_kill()
+        for _ in range(2):
+            operator.pause(0.0, {})
+    assert len(operator.told_at) == 2
+    operator.cancels = True
+    for _ in range(2):
         operator.on_kill()
         operator.pause(0.0, {})
-    assert len(operator.told_at) == 1
+    assert len(operator.told_at) == 3
 
 
 def test_on_kill_calls_nothing(operator):
     # Airflow calls it in a signal handler, where a call to Airflow can deadlock.
-    assert set(FormanceOperator.on_kill.__code__.co_names) == {"_told_to_stop"}
+    assert set(FormanceOperator.on_kill.__code__.co_names) == {"_told_to_stop", "_stop_unhandled"}
     operator.on_kill()
     assert operator.told_at == []
 

@@ -141,3 +141,12 @@ def test_a_search_looks(flows):
     workflow_id = flows.waiting_at(instance_id, 1).workflow_id
     assert Search(workflow_id, KEY, time.time(), log).look(flows.client) == instance_id
     assert Search(workflow_id, f"{KEY}0", time.time(), log).look(flows.client) is None
+
+
+def test_where_more_than_one_bears_the_key_one_that_runs_is_taken_and_the_others_are_told(caplog):
+    search = Search("w1", KEY, 0.0, log)
+    both = [candidate(KEY, name="i1", terminated=True), candidate(KEY, name="i2")]
+    assert search.take(Scanned(both)) == "i2"
+    assert "2 instances bear this run key" in caplog.text
+    assert "This task follows i2; look at the others: i1 (created" in caplog.text
+    assert search.take(Scanned(both[:1])) == "i1"
