@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, InstanceEndedError
 from airflow_provider_orchestration.run.outcome import Outcome, State, judge
+from airflow_provider_orchestration.run.result import result_of
 from airflow_provider_orchestration.run.watch import whole_instance
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.api.models import Instance
+    from airflow_provider_orchestration.run.record import RunRecord
 
 #: Seconds between the two probes that must agree.
 PROBE_PAUSE = 3.0
@@ -86,6 +88,18 @@ def _may_be_between_stages(client: FlowsClient, instance_id: str) -> bool:
 
 
 DEAD = Outcome(State.DEAD, error="terminated in the engine, though Flows says that it runs")
+
+
+def lives_after_all(client: FlowsClient, record: RunRecord) -> bool:
+    """
+    Tell whether an instance that was taken for dead has moved since, or succeeded: it must not be replaced.
+
+    :raises FlowsApiError: it cannot be read.
+    """
+    instance, outcome = read_instance(client, str(record.instance_id))
+    if outcome.ended:
+        return outcome.state is State.SUCCEEDED
+    return bool(result_of(instance, outcome)["stages"] != (record.result or {}).get("stages"))
 
 
 def ask_to_cancel(

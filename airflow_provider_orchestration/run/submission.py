@@ -30,6 +30,7 @@ from airflow_provider_orchestration.run.definition import (
     find_workflow,
     is_recoverable,
 )
+from airflow_provider_orchestration.run.ending import lives_after_all
 from airflow_provider_orchestration.run.outcome import State
 from airflow_provider_orchestration.run.progress import failure
 from airflow_provider_orchestration.run.record import (
@@ -108,6 +109,9 @@ class TaskRun:
     def _go_by_record(self) -> Step:
         record, asked = self.record, self.ask.digest
         step = decide(record, asked, self._generation)
+        if step is Step.SUBMIT and record.state == State.DEAD and lives_after_all(self.client(), record):
+            self.log.warning("instance %s was taken for dead, and lives: it is taken over", record.instance_id)
+            record, step = record.but(phase=Phase.SUBMITTED, state=None, error=None, result=None), Step.TAKE_OVER
         if step is Step.SUBMIT:
             return self._submit(record)
         if step is Step.FAIL_AGAIN:

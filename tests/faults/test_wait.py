@@ -305,6 +305,30 @@ def test_terminated_in_the_engine(payout, emulator, looks, deferrable):
 
 
 @mode
+@pytest.mark.parametrize("ended", [True, False], ids=["succeeded", "moved"])
+def test_taken_for_dead_and_lives_after_all(payout, ended, deferrable):
+    """Whatever made it look dead: a clear looks once more before it replaces it."""
+    pay = payout(APPROVAL)
+    task = pay.task(life=SteppedLife, deferrable=deferrable)
+    task.begin_waiting().kill()
+    task.lose()
+    (instance,) = pay.instances()
+    wait_for(lambda: pay.waits(instance))
+    record = task.store.rows["formance_run"]
+    as_it_was = {"stages": []}
+    record |= {"phase": "ended", "state": "dead", "error": "terminated in the engine", "result": as_it_was}
+    task.clear()
+    if ended:
+        pay.approve(instance)
+        wait_for(lambda: pay.has_succeeded(instance))
+        task.finish(task.begin())
+    else:
+        with in_the_background(lambda: pay.approve(instance)):
+            task.finish(task.begin())
+    assert_paid_once(pay, task)
+
+
+@mode
 def test_forgotten_by_the_engine_while_it_runs(payout, emulator, looks, deferrable):
     """Neither history nor probe tells anything: it is stopped being watched at the deadline, and not doubled after."""
     pay = payout(APPROVAL)
