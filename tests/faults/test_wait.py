@@ -315,7 +315,7 @@ def test_taken_for_dead_and_lives_after_all(payout, ended, deferrable):
     (instance,) = pay.instances()
     wait_for(lambda: pay.waits(instance))
     record = task.store.rows["formance_run"]
-    as_it_was = {"stages": []}
+    as_it_was: dict[str, Any] = {"stages": []}
     record |= {"phase": "ended", "state": "dead", "error": "terminated in the engine", "result": as_it_was}
     task.clear()
     if ended:
