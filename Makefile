@@ -8,10 +8,12 @@ VENV ?= .venv
 PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,python3)
 # A fixed port for Airflow's API and UI in `make demo` and `make ui`; a free one where it is empty.
 AIRFLOW_PORT ?=
+# A folder with DAGs of your own for `make ui`, beside the examples.
+DAGS ?=
 # More for pytest, e.g. make test ARGS="tests/unit -x"
 ARGS ?=
 
-export AIRFLOW_PORT
+export AIRFLOW_PORT DAGS
 # Without bytecode each of Airflow's processes would compile thousands of modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -29,7 +31,7 @@ $(check_python)
 endef
 
 help: ## list the targets
-	@echo "make TARGET [PYTHON=python3.12] [AIRFLOW_PORT=8080]"
+	@echo "make TARGET [PYTHON=python3.12] [AIRFLOW_PORT=8080] [DAGS=folder]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 venv: ## make the environment .venv with everything for development

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -96,6 +97,14 @@ class AirflowStack:
             command, env=self.env, cwd=self.home, capture_output=True, text=True, timeout=timeout, check=False
         )
 
+    def write_shell_settings(self) -> Path:
+        """Write a file that a shell reads (`. FILE`) to run `airflow` beside the components, and return its path."""
+        settings = {key: value for key, value in self.env.items() if os.environ.get(key) != value and key != "TMPDIR"}
+        settings["PATH"] = f"{Path(sys.executable).parent}:{self.env.get('PATH', '')}"
+        path = self.home / "settings.sh"
+        path.write_text("".join(f"export {key}={shlex.quote(value)}\n" for key, value in settings.items()))
+        return path
+
     def log_tails(self, lines: int = 15) -> str:
         """Return the end of the log of each component, for a person who looks for a reason."""
         parts = [f"--- {name}\n{component.log_tail(lines)}" for name, component in self.components.items()]
@@ -108,7 +117,9 @@ class AirflowStack:
             try:
                 check_port(self._port)
             except OSError as error:
-                raise ProcessError(f"port {self._port} is taken: name another, or none to get a free one") from error
+                raise ProcessError(
+                    f"port {self._port} is taken: name another by AIRFLOW_PORT, or none to get a free one"
+                ) from error
         self.port = self._port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.home = Path(tempfile.mkdtemp(prefix="airflow-"))

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,6 +28,8 @@ class Playground:
 
     emulator: EmulatorProcess
     airflow: AirflowStack
+    #: Where the DAGs lie.
+    folders: list[Path]
 
 
 class PlaygroundError(Exception):
@@ -37,8 +40,9 @@ class PlaygroundError(Exception):
 def open_playground(steps: Steps) -> Iterator[Playground]:
     """Start everything, telling each step, and end everything when the block is left, however it is left."""
     port = _wished_port()
+    folders = [Path("example_dags"), *_own_folders()]
     with contextlib.ExitStack() as closing:
-        airflow = closing.enter_context(AirflowStack([ROOT / "example_dags"], port=port, say=steps.begin))
+        airflow = closing.enter_context(AirflowStack([ROOT / folder for folder in folders], port=port, say=steps.begin))
         steps.begin("Starting the Flows emulator")
         # Marked as one of this Airflow's processes, it is ended with them where we are killed.
         os.environ[MARKER] = str(airflow.home)
@@ -51,7 +55,7 @@ def open_playground(steps: Steps) -> Iterator[Playground]:
             login=emulator.client_id,
             password=emulator.client_secret,
         )
-        yield Playground(emulator, airflow)
+        yield Playground(emulator, airflow, folders)
         steps.begin("Ending all processes")
 
 
@@ -68,6 +72,15 @@ def run_main(main: Callable[[Console], None]) -> None:
     except (PlaygroundError, ProcessError, AirflowApiError, WaitError, FormanceError) as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _own_folders() -> list[Path]:
+    text = os.environ.get("DAGS", "")
+    if not text:
+        return []
+    if not Path(text).is_dir():
+        raise PlaygroundError(f"DAGS is {text!r}, where no folder is: give the one in which your DAGs lie")
+    return [Path(text)]
 
 
 def _wished_port() -> int | None:

@@ -1,4 +1,4 @@
-"""`make ui`: a real Airflow with the example DAGs, the connection and the emulator, until Ctrl-C."""
+"""`make ui`: a real Airflow with the example DAGs and yours, the connection and the emulator, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ def main(console: Console) -> None:
     with Steps(console) as steps, open_playground(steps) as playground:
         steps.begin("Ready")
         lines = [
-            f"Airflow   [bold cyan]{playground.airflow.url}[/]   no login: everybody is an administrator here",
-            f"Flows     {playground.emulator.url}   the emulator; Airflow's connection to it: {CONNECTION}",
+            f"Airflow   [bold cyan]{playground.airflow.url}[/]   no login, everybody is admin",
+            f"Flows     {playground.emulator.url}   the emulator, connection {CONNECTION}",
+            f"DAGs      {', '.join(map(str, playground.folders))}",
+            f"Commands  . {playground.airflow.write_shell_settings()}",
+            "          makes `airflow ...` of another shell speak to this Airflow",
             "",
             "Open a DAG, press Trigger, and look at the logs of its tasks. Ctrl-C ends everything.",
         ]

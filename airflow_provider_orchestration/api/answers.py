@@ -165,7 +165,13 @@ def was_cut_off(failure: BaseException | None) -> bool:
 def reason_of(failure: BaseException) -> str:
     """Return why an exchange failed, in the words of the innermost error (the outer ones repeat addresses)."""
     inner = list(_nested(failure))[-1]
-    return f"{type(inner).__name__}: {inner}"
+    no_tls = isinstance(inner, ssl.SSLError) and inner.reason in (
+        "WRONG_VERSION_NUMBER",
+        "HTTP_REQUEST",
+        "RECORD_LAYER_FAILURE",
+    )
+    hint = " (what answers there does not speak TLS: is its address http://...?)" if no_tls else ""
+    return f"{type(inner).__name__}: {inner}{hint}"
 
 
 def _nested(error: BaseException) -> Iterator[BaseException]:

@@ -20,6 +20,11 @@ def check_text(name: str, value: object) -> str:
 def check_id(name: str, value: object) -> str:
     """Return the value if it can be an id: any text but an empty one, and none that would change the path."""
     text = check_text(name, value)
+    if text == "None":
+        raise InvalidInputError(
+            f"{name} is 'None': the template that gives it found nothing, e.g. an XCom that was not pushed yet; let a "
+            "task that pushes it, or a sensor that waits for it, come first"
+        )
     if text.strip() != text or text in (".", ".."):
         raise InvalidInputError(f"{name} is {value!r}, which is no id; give one as Flows answers it")
     return text

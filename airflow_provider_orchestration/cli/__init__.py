@@ -83,7 +83,10 @@ def get_cli_commands() -> list[GroupCommand]:
 def _shared_args() -> tuple[Arg, ...]:
     return (
         _arg("--conn-id", default="formance_default", help="Airflow connection of the stack; default formance_default"),
-        _arg("--api-url", help="address of Airflow's API server; default [api] base_url"),
+        _arg(
+            "--api-url",
+            help="address of Airflow's API server; default base_url of the section api in Airflow's configuration",
+        ),
         _arg(
             "--token",
             help="token for Airflow's API; better in AIRFLOW_API_TOKEN, where other users of the machine do not see it",

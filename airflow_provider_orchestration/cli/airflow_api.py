@@ -123,7 +123,12 @@ class AirflowApi:
 
     def task(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> Task:
         """Return a task instance. :raises AirflowApiError: there is none, or it cannot be read."""
-        return _convert(self._json("GET", f"{_path(dag_id, run_id, task_id)}/{map_index}"), Task)
+        try:
+            return _convert(self._json("GET", f"{_path(dag_id, run_id, task_id)}/{map_index}"), Task)
+        except AirflowApiError as error:
+            if error.status_code != 404 or map_index >= 0:
+                raise
+            raise AirflowApiError(f"{error} (a mapped task needs --map-index)", 404) from error
 
     def tasks(
         self, dag_id: str | None, run_id: str | None, operators: Sequence[str], since: datetime | None

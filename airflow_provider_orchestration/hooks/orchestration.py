@@ -125,7 +125,7 @@ def _try_out(client: FlowsClient) -> str:
             f"Address{' and token are' if has_token else ' is'} right, but Flows could not be read: {error}"
         ) from error
     how = "token and a read accepted" if has_token else "a read accepted without authentication"
-    return f"Flows {version} at {flows}: {how}"
+    return f"Flows {version} at {flows}: {how}; whether it may write was not tried"
 
 
 def _fail_address(flows: str, error: FormanceError) -> NoReturn:

@@ -73,6 +73,13 @@ def variables_of(workflow: Workflow) -> set[str]:
     return {name for text in strings_in(workflow.stages) for name in _VARIABLE.findall(text)}
 
 
+def _amounts_of(workflow: Workflow) -> set[str]:
+    """Return the names of the variables that are the whole amount of a `send`."""
+    amounts = [stage.settings.get("amount") for stage in stages_of(workflow) if stage.kind == "send"]
+    texts = [str(amount.get("amount")) for amount in amounts if isinstance(amount, Mapping)]
+    return {whole[1] for text in texts if (whole := _VARIABLE.fullmatch(text))}
+
+
 def is_recoverable(workflow: Workflow) -> bool:
     """Tell whether the first stage mentions the run key, so that the history of an instance shows whose it is."""
     return bool(workflow.stages) and any(
@@ -141,6 +148,14 @@ def check_before_submit(workflow: Workflow, variables: Mapping[str, str], log: l
             f"{', '.join('${' + name + '}' for name in missing)}; given: {', '.join(sorted(variables)) or 'none'}. "
             "Nothing was sent."
         )
+    for name in sorted(_amounts_of(workflow) & variables.keys()):
+        if not re.fullmatch("[0-9]+", variables[name]):
+            log.warning(
+                "variables: %s = %r is an amount, and no whole number of the asset's smallest unit (1000 for 10.00 "
+                "EUR/2): the stage that sends it will fail",
+                name,
+                variables[name],
+            )
     if unknown := sorted(variables.keys() - asked - {RUN_KEY_VARIABLE}):
         log.warning("variables: %s: %s mentions no such variable; sent all the same", ", ".join(unknown), called)
 
@@ -155,7 +170,17 @@ def find_workflow(
     :raises InvalidInputError: neither is given, or it is empty (a template can leave it so).
     """
     if workflow_name is None:
-        return client.get_workflow(check_id("workflow_id", workflow_id))
+        try:
+            return client.get_workflow(check_id("workflow_id", workflow_id))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"workflow_id: no workflow has the id {workflow_id!r} on this stack; correct it, or give its name as "
+                f"workflow_name. {error}",
+                operation=error.operation,
+                status_code=error.status_code,
+                error_code=error.error_code,
+                workflow_id=workflow_id,
+            ) from error
     check_text("workflow_name", workflow_name)
     listed = client.list_workflows()
     named = sorted(

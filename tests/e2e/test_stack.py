@@ -59,3 +59,11 @@ def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path):
     assert ran.stderr == ""
     left = [path for path in tmp_path.iterdir() if path.name.startswith("airflow-")]
     assert left == []
+
+
+@pytest.mark.e2e
+def test_another_shell_speaks_to_it(airflow, tmp_path):
+    script = f". {airflow.write_shell_settings()} && airflow config get-value api base_url && echo $AIRFLOW_HOME"
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    ran = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.stdout.split() == [airflow.url, str(airflow.home)], ran.stderr

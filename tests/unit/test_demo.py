@@ -59,3 +59,11 @@ def test_a_port_that_cannot_be_had_is_one_line(port):
     assert len(ran.stderr.splitlines()) == 1
     assert ran.stderr.startswith("error: ")
     assert wished in ran.stderr
+
+
+def test_a_folder_of_dags_that_is_not_there_is_one_line(tmp_path):
+    env = os.environ | {"DAGS": str(tmp_path / "none")}
+    command = [sys.executable, "-m", "tools.ui"]
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"error: DAGS is '{tmp_path}/none', where no folder is")

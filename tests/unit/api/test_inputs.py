@@ -18,7 +18,7 @@ WORKFLOW = {"id": "w", "config": {}, "createdAt": "2026-11-23T18:02:23Z"}
 INSTANCE = {"id": "i", "workflowID": "w", "createdAt": "2026-11-23T18:02:23Z", "terminated": False}
 TRIGGER = {"id": "t", "event": "E", "workflowID": "w", "createdAt": "2026-11-23T18:02:23Z"}
 
-BAD_IDS = [None, 1, "", ".", "..", " w", "w\n", b"w", "\ud800"]
+BAD_IDS = [None, "None", 1, "", ".", "..", " w", "w\n", b"w", "\ud800"]
 CALLS_WITH_ID = {
     "get_workflow": lambda client, bad: client.get_workflow(bad),
     "delete_workflow": lambda client, bad: client.delete_workflow(bad),

@@ -52,7 +52,7 @@ def test_certificate_that_is_not_accepted_proves_it(serve, connect, server_tls):
 def test_tls_that_breaks_otherwise_proves_nothing(serve, connect):
     plain = serve(Answer(201))
     client = connect(f"https://127.0.0.1:{plain.port}", token_url=serve().token_url)
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(OutcomeUnknownError, match="does not speak TLS: is its address http://"):
         client.run_workflow("w", retries=0)
 
 

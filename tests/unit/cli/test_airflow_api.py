@@ -114,3 +114,8 @@ def test_tasks_of_all_pages(airflow_rest):
     found = AirflowApi.connect(Given()).tasks(None, None, ["RunWorkflowOperator"], None)
     assert [task.map_index for task in found] == [0, 1, 2, 3, 4]
     assert "updated_at_gte" not in airflow_rest.queries[0]
+
+
+def test_a_mapped_task_without_its_index(airflow_rest, decide):
+    airflow_rest.add_task((*KEY[:3], 4), raw_record("w"))
+    assert decide("forget").error.endswith("(a mapped task needs --map-index)")

@@ -204,6 +204,16 @@ def test_the_run_key_is_never_missing_and_unknown_variables_are_only_warned_of(c
     assert "ammount, b" in warning.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("amount", "warned"), [("1000", False), ("0", False), ("10.5", True), ("-5", True), ("", True), ("1e3", True)]
+)
+def test_an_amount_that_is_no_whole_number_is_warned_of(caplog, amount, warned):
+    asks = workflow({"send": {"amount": {"amount": "${amount}", "asset": "EUR/2"}, "metadata": {"note": "${note}"}}})
+    check_before_submit(asks, {"amount": amount, "note": "10.5"}, log)
+    assert (f"amount = {amount!r} is an amount, and no whole number" in caplog.text) is warned
+    assert "note" not in caplog.text
+
+
 def test_a_workflow_by_id_may_be_deleted_and_is_refused_later(flows):
     made = flows.workflow(send())
     flows.client.delete_workflow(made.id)
