@@ -15,8 +15,9 @@ def read_definition(definition: object) -> dict[str, Any]:
     """
     Return a definition as plain data.
 
-    :param definition: ``{"name": ..., "stages": [...]}``, or a text that holds it as JSON or YAML
-    :raises InvalidInputError: it cannot be read, has no list of stages, or holds what JSON or Flows has no place for
+    :param definition: ``{"name": ..., "stages": [...]}``, either of which may be left out, or a text that holds it as
+        JSON or YAML
+    :raises InvalidInputError: it cannot be read, its stages are no list, or it holds what JSON or Flows cannot hold
     """
     data = _read_text(definition) if isinstance(definition, str) else definition
     if not isinstance(data, Mapping):
@@ -25,10 +26,9 @@ def read_definition(definition: object) -> dict[str, Any]:
         plain = _check("definition", data)
     except RecursionError:
         raise InvalidInputError("the definition contains itself, or is nested too deeply") from None
-    if not isinstance(plain.get("stages"), list):
-        raise InvalidInputError(
-            f"the definition's stages are {plain.get('stages')!r}; give a list of stages, each {{kind: {{...}}}}"
-        )
+    stages = plain.get("stages")
+    if stages is not None and not isinstance(stages, list):
+        raise InvalidInputError(f"the definition's stages are {stages!r}; give a list, each {{kind: {{...}}}}")
     return plain  # type: ignore[no-any-return]
 
 

@@ -157,7 +157,6 @@ BAD_DEFINITIONS: dict[str, tuple[Any, str]] = {
     "a number": ("5", "a int"),
     "plain text": ("run it", "a str"),
     "empty": ("", "NoneType"),
-    "no stages": ({"name": "n"}, "stages are None"),
     "stages are no list": ({"stages": {"noop": {}}}, "stages are {"),
     "stages are text": ({"stages": "noop"}, "stages are 'noop'"),
     "bad JSON": ('{"stages": [}', "no JSON"),
@@ -196,6 +195,11 @@ _json = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
+
+
+@pytest.mark.parametrize("text", ["{}", '{"name": "n"}', '{"name": "n", "stages": null}', '{"stages": []}'])
+def test_a_definition_may_be_without_name_and_stages(text):
+    assert read_definition(text) == read_definition(json.loads(text)) == json.loads(text)
 
 
 @given(st.dictionaries(st.text(), _json), st.lists(_json))
