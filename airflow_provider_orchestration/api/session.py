@@ -37,7 +37,8 @@ __all__ = ["ClientSettings", "FlowsSession"]
 log = logging.getLogger(__name__)
 
 DEFAULT_RETRIES = 4
-LONGEST_PAUSE = 60.0  # seconds between two tries, whatever the server asks for
+LONGEST_PAUSE = 60.0  # seconds between two tries
+LONGEST_RETRY_AFTER = LONGEST_PAUSE  # a server that wants a longer one is not asked again: the caller is told
 TRIES_ON_500 = 3  # it may mean anything: bad configuration, database down
 CONNECTIONS = 32  # kept for as many threads
 
@@ -273,7 +274,7 @@ def _is_worth_a_try(state: RetryCallState) -> bool:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, InvalidAnswerError):
         return answers.was_cut_off(error.__cause__)
-    if not isinstance(error, ServerTroubleError):
+    if not isinstance(error, ServerTroubleError) or (error.retry_after or 0.0) > LONGEST_RETRY_AFTER:
         return False
     return error.status_code != 500 or state.attempt_number < TRIES_ON_500
 

@@ -67,18 +67,28 @@ def test_retry_after_in_the_error(value, seconds, serve, connect):
     assert caught.value.retry_after == seconds
 
 
-def test_a_longer_retry_after_is_capped(serve, connect):
-    client = connect(serve(Answer(429)))
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_wants_a_long_pause_is_not_asked_again(status, serve, connect):
+    server = serve(Answer(status, headers={"Retry-After": "3600"}), Answer(200, {"data": INSTANCE}))
+    with pytest.raises(ServerTroubleError) as caught:
+        connect(server).get_instance("i")
+    assert (caught.value.retry_after, len(server.api_requests)) == (3600.0, 1)
 
-    class State:
-        attempt_number = 1
 
-        class outcome:  # noqa: N801
-            @staticmethod
-            def exception():
-                return RateLimitedError("", retry_after=3600.0)
+@pytest.mark.parametrize("case", ["run_workflow", "send_event", "cancel_event"])
+def test_nor_is_one_for_a_write(case, serve, connect):
+    server = serve(Answer(429, headers={"Retry-After": "61"}))
+    with pytest.raises(RateLimitedError) as caught:
+        getattr(connect(server), case)("w", **({"name": "go"} if case == "send_event" else {}))
+    assert (caught.value.retry_after, len(server.api_requests)) == (61.0, 1)
 
-    assert client.session._pause(State) == 60.0
+
+def test_nor_is_a_token_endpoint(serve, connect):
+    server = serve(Answer(200, {"data": INSTANCE}))
+    server.token_answers.append(Answer(429, headers={"Retry-After": "61"}))
+    with pytest.raises(RateLimitedError) as caught:
+        connect(server).get_instance("i")
+    assert (caught.value.retry_after, server.api_requests) == (61.0, [])
 
 
 def test_server_info_needs_no_token(serve, connect):
