@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_provider_orchestration.api import definitions, inputs, operations
 from airflow_provider_orchestration.api.models import (
@@ -24,7 +24,6 @@ from airflow_provider_orchestration.api.session import ClientSettings, FlowsSess
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 Timeout = float | tuple[float, float] | None
 
 TRIGGERS_PER_PAGE = 100  # the most that the server gives; without asking it gives 15, and never a cursor
@@ -34,11 +33,13 @@ class FlowsClient:
     """
     Calls the operations of one Flows. Safe to use from many threads at once.
 
-    Every operation takes two more arguments by name:
+    Ids (``workflow_id``, ``instance_id``, ``trigger_id``) are any text that Flows gave as one. Every operation takes
+    two more arguments by name:
 
     - ``retries``: how many further tries at most, default 4, 0 for none. Reads are tried again on broken connections,
       408, 429 and 5xx (a 500, which may mean anything, twice at most). Writes only where it is proven that nothing
-      happened: no connection, no token, 429. ``Retry-After`` is kept, up to 60 s.
+      happened: no connection, no token, 429. ``Retry-After`` is kept; where it is above 60 s there is no further try,
+      and the error's `retry_after` says when to come again.
     - ``timeout``: seconds for one try, or a pair of them to connect and to read. Default: those of the settings.
 
     Errors of every operation (`FlowsApiError` and below, see `exceptions`) carry the operation, status and ids. A write
@@ -92,18 +93,24 @@ class FlowsClient:
         In YAML only ``true``, ``false``, ``null`` and whole numbers are more than text: ``on``, ``no``, dates and the
         like stay what was written. A number with a fraction is refused in all forms: money is a text of a whole number.
 
+        :param definition: name and stages; Flows also takes one without
         :raises RefusedInputError: Flows says what is wrong with it
         """
         body = definitions.read_definition(definition)
         return self.session.call(operations.CREATE_WORKFLOW, Workflow, body=body, retries=retries, timeout=timeout)
 
     def get_workflow(self, workflow_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Workflow:
-        """Return a workflow. One that was deleted is returned, too, with `deleted_at`."""
+        """Return a workflow, also one that was deleted, with `deleted_at`. :raises NotFoundError: no such workflow"""
         ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
         return self.session.call(operations.GET_WORKFLOW, Workflow, ids, retries=retries, timeout=timeout)
 
     def delete_workflow(self, workflow_id: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
-        """Delete a workflow. Its running instances go on, and it can still be run."""
+        """
+        Delete a workflow. Its running instances go on, and it can still be run. Again does no harm.
+
+        :raises NotFoundError: no such workflow
+        :raises RefusedInputError: the id is no UUID
+        """
         ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
         self.session.call_empty(operations.DELETE_WORKFLOW, ids, retries=retries, timeout=timeout)
 
@@ -124,6 +131,8 @@ class FlowsClient:
         :param wait: asks the server to wait for the end; known servers do not, so look with `get_instance`
         :param before_send: called immediately before each try is sent, with nothing between; where it raises, that try
             is not sent and its error passes
+        :raises NotFoundError: no such workflow
+        :raises OutcomeUnknownError: it may have started, or still start
         """
         ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
         body = inputs.check_texts("variables", variables)
@@ -143,23 +152,26 @@ class FlowsClient:
         timeout: Timeout = None,
     ) -> list[Instance]:
         """
-        Return all instances, oldest first, without their `status`. Those of deleted workflows are missing.
+        Return all instances, without their `status`. Those of deleted workflows are missing. Their order is none to
+        build on: known servers list each where it was written last, which is when it began or when it ended.
 
         :param workflow_id: only those of this workflow
         :param running: True: only those that have not ended. False gives all of them: the server does not filter then.
         """
-        query: dict[str, str] = {}
-        if workflow_id is not None:
-            query["workflowID"] = inputs.check_id("workflow_id", workflow_id)
+        ids = {} if workflow_id is None else {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
+        query = {} if workflow_id is None else {"workflowID": workflow_id}
         if running is not None:
             query["running"] = "true" if running else "false"
-        ids = {} if workflow_id is None else {"workflow_id": workflow_id}
         return self.session.call_list(
             operations.LIST_INSTANCES, Instance, ids, query=query, retries=retries, timeout=timeout
         )
 
     def get_instance(self, instance_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Instance:
-        """Return an instance with its workflow and, as `status`, the stages that have begun."""
+        """
+        Return an instance with its workflow and, as `status`, the stages that have begun.
+
+        :raises NotFoundError: no such instance
+        """
         ids = {"instance_id": inputs.check_id("instance_id", instance_id)}
         return self.session.call(operations.GET_INSTANCE, Instance, ids, retries=retries, timeout=timeout)
 
@@ -185,10 +197,7 @@ class FlowsClient:
         :param number: of the stage, from 0
         :raises NotFoundError: no such instance, the stage has not begun, or the engine has forgotten it, after days
         """
-        ids = {
-            "instance_id": inputs.check_id("instance_id", instance_id),
-            "number": inputs.check_stage_number(number),
-        }
+        ids = {"instance_id": inputs.check_id("instance_id", instance_id), "number": inputs.check_stage_number(number)}
         return self.session.call_list(
             operations.GET_INSTANCE_STAGE_HISTORY, Activity, ids, retries=retries, timeout=timeout
         )
@@ -197,6 +206,7 @@ class FlowsClient:
         """
         Send an event to an instance. **No error does not mean that it was taken**: one that no stage waits for is lost.
 
+        :param name: of the event, as the stage that waits for it has it
         :raises NotFoundError: no such instance, or its stage does not listen yet
         :raises InstanceEndedError: the instance has ended
         """
@@ -205,7 +215,11 @@ class FlowsClient:
         self.session.call_empty(operations.SEND_EVENT, ids, body=body, retries=retries, timeout=timeout)
 
     def cancel_event(self, instance_id: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
-        """Ask for an instance to be cancelled. Known servers say yes and go on: look with `get_instance`."""
+        """
+        Ask for an instance to be cancelled. Known servers say yes and go on: look with `get_instance`.
+
+        :raises NotFoundError: no such instance, or the engine has forgotten it, after days
+        """
         ids = {"instance_id": inputs.check_id("instance_id", instance_id)}
         self.session.call_empty(operations.CANCEL_EVENT, ids, retries=retries, timeout=timeout)
 
@@ -245,6 +259,8 @@ class FlowsClient:
         Create a Flows trigger: it runs the workflow when such an event comes.
 
         :param event: type of the event, e.g. ``COMMITTED_TRANSACTIONS``
+        :param workflow_id: the workflow, one that is not deleted
+        :param name: of the trigger, for people
         :param filter: expression over ``event`` (its payload) that must be true, in expr-lang
         :param vars: variables of the run, each an expression over ``event``
         :param version: only events of this version, e.g. ``v2``
@@ -263,12 +279,12 @@ class FlowsClient:
         return self.session.call(operations.CREATE_TRIGGER, Trigger, ids, body=body, retries=retries, timeout=timeout)
 
     def read_trigger(self, trigger_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Trigger:
-        """Return a Flows trigger."""
+        """Return a Flows trigger. :raises NotFoundError: no such trigger, or it was deleted"""
         ids = {"trigger_id": inputs.check_id("trigger_id", trigger_id)}
         return self.session.call(operations.READ_TRIGGER, Trigger, ids, retries=retries, timeout=timeout)
 
     def delete_trigger(self, trigger_id: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
-        """Delete a Flows trigger. Its occurrences remain."""
+        """Delete a Flows trigger. Its occurrences remain. :raises NotFoundError: no such trigger, or deleted before"""
         ids = {"trigger_id": inputs.check_id("trigger_id", trigger_id)}
         self.session.call_empty(operations.DELETE_TRIGGER, ids, retries=retries, timeout=timeout)
 

@@ -47,7 +47,11 @@ class _Config(Model, frozen=True, kw_only=True):
 
 
 class Workflow(Model, frozen=True, kw_only=True):
-    """A definition: its name and its stages. `deleted_at` is set once it has been deleted; it can still be run then."""
+    """
+    A definition: its name and its stages. `deleted_at` is set once it has been deleted; it can still be run then.
+
+    `config` is the definition's JSON as it came, undecoded: read `definition`, `name` and `stages`.
+    """
 
     id: str
     config: msgspec.Raw
@@ -55,21 +59,26 @@ class Workflow(Model, frozen=True, kw_only=True):
     updated_at: Time | None = None
     deleted_at: Time | None = None
 
-    # `config` is decoded when asked for: a list of instances repeats the whole definition in every item.
+    # Decoded when asked for: a list of instances repeats the whole definition in every item.
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The whole definition, as `FlowsClient.create_workflow` takes it."""
+        return self._read_config(dict[str, Any])
 
     @property
     def name(self) -> str:
         """Name of the workflow; empty where it has none."""
-        return self._read_config().name or ""
+        return self._read_config(_Config).name or ""
 
     @property
     def stages(self) -> list[dict[str, Any]]:
         """The stages, each ``{kind: {...}}``, e.g. ``[{"wait_event": {"event": "approved"}}]``."""
-        return self._read_config().stages or []
+        return self._read_config(_Config).stages or []
 
-    def _read_config(self) -> _Config:
+    def _read_config(self, kind: type[_T]) -> _T:
         try:
-            return msgspec.json.decode(self.config, type=_Config)
+            return msgspec.json.decode(self.config, type=kind)
         except msgspec.ValidationError as error:
             raise InvalidAnswerError(f"workflow {self.id}: no valid config: {error}", workflow_id=self.id) from error
 

@@ -34,6 +34,10 @@ class CancelWorkflowOperator(FormanceOperator):
     :param poll_interval: seconds between two looks. Default 5.
     :param deferrable: look in the triggerer. Default ``[operators] default_deferrable``.
     :param formance_conn_id: the Airflow connection. Default ``formance_default``.
+    :raises ValueError: an argument is not possible.
+    :raises AirflowFailException: when it runs: the instance goes on, with ``on_ignored="fail"``
+        (:class:`CancelIgnoredError`), or ``instance_id`` is no id (:class:`InvalidInputError`).
+    :raises FlowsApiError: when it runs: Flows cannot be asked, or knows no such instance; Airflow's retry asks again.
     """
 
     template_fields: Sequence[str] = ("instance_id", "formance_conn_id")

@@ -75,13 +75,13 @@ def test_workflow():
     assert (workflow.name, workflow.stages) == ("n", config["stages"])
     assert workflow.created_at == datetime(2026, 11, 23, 18, 2, 23, 500761, tzinfo=UTC)
     assert workflow.deleted_at is None
-    assert workflow.to_dict()["config"] == config
+    assert workflow.definition == workflow.to_dict()["config"] == config
 
 
 @pytest.mark.parametrize("config", [{}, {"name": None, "stages": None}, {"name": "", "stages": []}])
 def test_workflow_without_name_and_stages(config):
     workflow = read(models.Workflow, {"id": "w", "config": config, "createdAt": NOW})
-    assert (workflow.name, workflow.stages) == ("", [])
+    assert (workflow.name, workflow.stages, workflow.definition) == ("", [], config)
 
 
 @pytest.mark.parametrize("config", [None, 1, {"stages": "x"}, {"stages": [1]}, {"name": 1}])
@@ -90,6 +90,12 @@ def test_workflow_with_a_config_that_is_none(config):
     with pytest.raises(InvalidAnswerError, match="workflow w") as caught:
         _ = workflow.stages
     assert caught.value.workflow_id == "w"
+
+
+def test_a_definition_that_is_none():
+    workflow = read(models.Workflow, {"id": "w", "config": [], "createdAt": NOW})
+    with pytest.raises(InvalidAnswerError, match="workflow w"):
+        _ = workflow.definition
 
 
 def test_null_for_a_list_or_map_is_an_empty_one():
