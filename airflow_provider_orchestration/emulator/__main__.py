@@ -146,6 +146,7 @@ def _refuse(why: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until a signal comes; gives the exit code."""
+    sys.set_int_max_str_digits(0)  # an amount, Go's big.Int, may have as many as one likes
     parser = _parser()
     options = parser.parse_args(arguments)
     if (options.tls_cert is None) != (options.tls_key is None):

@@ -61,7 +61,7 @@ def _with_floats(value: Any) -> Any:
         return {key: _with_floats(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_with_floats(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return float(value) if golang.fits_float(value) else value
 
 
 def _is_number(value: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from airflow_provider_orchestration.emulator import golang
@@ -23,6 +24,16 @@ class Number(str):
     __slots__ = ()
 
 
+class Object(dict[str, Any]):
+    """A JSON object. ``pairs`` are its members as they stood in the text: in order, and twice if written twice."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
+        self.pairs = list(pairs)
+        super().__init__(self.pairs)
+
+
 class DecodeError(ValueError):
     """The text is no JSON, or its value does not fit; the message is Go's."""
 
@@ -31,11 +42,12 @@ def _constant(name: str) -> Any:
     raise ValueError(name)
 
 
-_DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_constant)
+_DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_constant, object_pairs_hook=Object)
 
 
 def parse(body: bytes) -> Any:
-    """The first JSON value of a body; what follows is ignored, as a Go decoder does. Numbers are ``Number``.
+    """The first JSON value of a body; what follows is ignored, as a Go decoder does. Numbers are ``Number``,
+    objects ``Object``.
 
     :raises DecodeError: ``EOF``, ``unexpected EOF`` or ``invalid character …``.
     """
@@ -61,8 +73,8 @@ def _clean(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return value if value.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", value)
-    if isinstance(value, dict):
-        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, Object):
+        return Object((_clean(key), _clean(item)) for key, item in value.pairs)
     if isinstance(value, list):
         return [_clean(item) for item in value]
     return value
@@ -207,23 +219,25 @@ class Fit:
     def misfit(self, value: Any, target: str, field: str | None = None) -> None:
         """Note that a value does not fit a Go type, in a struct's field or as a whole."""
         if self.error is None:
-            kind = _kind(value)
             place = f"Go struct field {field}" if field else "Go value"
-            self.error = f"json: cannot unmarshal {kind} into {place} of type {target}"
+            self.error = f"json: cannot unmarshal {_kind(value)} into {place} of type {target}"
 
-    def struct(self, value: Any, type_name: str, fields: dict[str, str]) -> dict[str, Any]:
-        """The members of an object by the names of a struct's fields, found without regard to case."""
+    def struct(self, value: Any, type_name: str, fields: Mapping[str, Callable[[Any, str], Any]]) -> dict[str, Any]:
+        """The members of an object by the names of a struct's fields, found without regard to case.
+
+        :param fields: fits the value of a field, of which it is told the name; called in the order of the text.
+        """
         found: dict[str, Any] = {}
         if value is None:
             return found
-        if not isinstance(value, dict):
+        if not isinstance(value, Object):
             self.misfit(value, type_name)
             return found
         by_fold = {name.casefold(): name for name in fields}
-        for key, item in value.items():
+        for key, item in value.pairs:
             name = key if key in fields else by_fold.get(key.casefold())
             if name is not None and item is not None:
-                found[name] = item
+                found[name] = fields[name](item, f"{type_name.rpartition('.')[2]}.{name}")
         return found
 
     def string(self, value: Any, field: str | None = None) -> str:
@@ -239,21 +253,30 @@ class Fit:
         """A Go ``map[string]string``."""
         if value is None:
             return {}
-        if not isinstance(value, dict):
+        if not isinstance(value, Object):
             self.misfit(value, "map[string]string", field)
             return {}
-        return {key: self.string(item, field) for key, item in value.items()}
+        return {key: self.string(item, field) for key, item in value.pairs}
+
+    def anything_map(self, value: Any, field: str | None = None) -> dict[str, Any] | None:
+        """A Go ``map[string]any``, its keys sorted as they are when it is written."""
+        if value is None:
+            return None
+        if not isinstance(value, Object):
+            self.misfit(value, "map[string]interface {}", field)
+            return None
+        return dict(sorted({key: self.anything(item, field) for key, item in value.pairs}.items()))
 
     def anything(self, value: Any, field: str | None = None) -> Any:
-        """A Go ``any``: numbers become float64, keys are sorted when they are written."""
+        """A Go ``any``: numbers become float64."""
         if isinstance(value, Number):
             as_float = float(value)
             if as_float in (float("inf"), float("-inf")):
                 self.misfit(value, "float64", field)
                 return None
             return golang.number(as_float)
-        if isinstance(value, dict):
-            return {key: self.anything(value[key], field) for key in sorted(value)}
+        if isinstance(value, Object):
+            return self.anything_map(value, field)
         if isinstance(value, list):
             return [self.anything(item, field) for item in value]
         return value
@@ -262,4 +285,4 @@ class Fit:
 def _kind(value: Any) -> str:
     if isinstance(value, Number):
         return "number"
-    return {str: "string", bool: "bool", dict: "object", list: "array"}[type(value)]
+    return {str: "string", bool: "bool", Object: "object", list: "array"}[type(value)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -116,9 +117,12 @@ def through_float(value: Any) -> Any:
         return {key: through_float(value[key]) for key in sorted(value)}
     if isinstance(value, list):
         return [through_float(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return number(float(value))
-    return value
+    return number(float(value)) if fits_float(value) else value
+
+
+def fits_float(value: Any) -> bool:
+    """A whole number that is not too large to be a float64 (those that are stay whole numbers)."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def sprint(value: Any) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from airflow_provider_orchestration.emulator import gojson, golang, resolution
+from airflow_provider_orchestration.emulator import gojson, golang, goyaml, resolution
 from airflow_provider_orchestration.emulator.engine import Engine
 from airflow_provider_orchestration.emulator.models import FRESH, Instance, Start, Workflow
 from airflow_provider_orchestration.emulator.signals import SignalError, Signals
@@ -18,7 +18,6 @@ from airflow_provider_orchestration.emulator.state import State
 
 NO_ROWS = "sql: no rows in result set"
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_CONFIG_FIELDS = {"name": "string", "stages": "[]workflow.RawStage"}
 
 
 @dataclass
@@ -89,26 +88,27 @@ class InstanceOperations:
     def create_workflow(self, call: Call) -> Answer:
         """From JSON, or from YAML if the type says so."""
         fit = gojson.Fit()
+        context = "unmarshalling json body: "
         try:
             if call.content_type == "text/vnd.yaml":
-                raw, context = _from_yaml(call.body), "unmarshalling workflow data: "
+                context = "unmarshalling yaml: "
+                raw = goyaml.parse(call.body)
+                context = "unmarshalling workflow data: "
             else:
-                context = "unmarshalling json body: "
                 raw = gojson.parse(call.body)
-            config = fit.struct(raw, "workflow.Config", _CONFIG_FIELDS)
-            name = fit.string(config.get("name"), "Config.name")
-            stages = _stages(fit, config.get("stages"))
+            config = fit.struct(raw, "workflow.Config", {"name": fit.string, "stages": partial(_stages, fit)})
             fit.check()
         except gojson.DecodeError as problem:
             return error(400, "VALIDATION", f"{context}{problem}")
-        except _YamlError as problem:
-            return error(400, "VALIDATION", f"unmarshalling yaml: {problem}")
+        except goyaml.PanicError:
+            return Answer(500)
+        stages = config.get("stages")
         try:
             resolution.check_workflow(stages or [])
         except resolution.SchemaError as problem:
             return internal(f"creating workflow: {problem}")
         now = golang.now_ns()
-        workflow = Workflow(str(uuid.uuid4()), name, stages, now, now)
+        workflow = Workflow(str(uuid.uuid4()), config.get("name", ""), stages, now, now)
         self.state.workflows[workflow.id] = workflow
         self.state.note(workflow)
         return data(workflow.show(FRESH), 201)
@@ -185,13 +185,12 @@ class InstanceOperations:
         """Taken, or lost without a word."""
         fit = gojson.Fit()
         try:
-            event = fit.struct(gojson.parse(call.body), "workflow.Event", {"name": "string"})
-            name = fit.string(event.get("name"), "Event.name")
+            event = fit.struct(gojson.parse(call.body), "workflow.Event", {"name": fit.string})
             fit.check()
         except gojson.DecodeError as problem:
             return error(400, "VALIDATION", str(problem))
         try:
-            self.signals.send_event(call.ids[0], name)
+            self.signals.send_event(call.ids[0], event.get("name", ""))
         except SignalError as problem:
             return internal(str(problem))
         return no_content()
@@ -210,60 +209,17 @@ def _resolve(begun: asyncio.Future[Instance], instance: Instance) -> None:
         begun.set_result(instance)
 
 
-def _stages(fit: gojson.Fit, raw: Any) -> list[Any] | None:
-    field = "Config.stages"
-    if raw is None:
-        return None
+def _stages(fit: gojson.Fit, raw: Any, field: str) -> list[Any] | None:
     if not isinstance(raw, list):
         fit.misfit(raw, "[]workflow.RawStage", field)
         return None
-    stages = []
-    for stage in raw:
-        if stage is not None and not isinstance(stage, dict):
-            fit.misfit(stage, "workflow.RawStage", field)
-            continue
-        for value in (stage or {}).values():
-            if value is not None and not isinstance(value, dict):
-                fit.misfit(value, "map[string]interface {}", field)
-        stages.append(fit.anything(stage, field))
-    return stages
+    return [_stage(fit, stage, field) for stage in raw]
 
 
-class _YamlError(ValueError):
-    pass
-
-
-def _from_yaml(body: bytes) -> Any:
-    import yaml
-
-    try:
-        raw = yaml.load(body, Loader=_yaml_loader())  # noqa: S506 - a safe loader with fewer types
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        place = f"line {mark.line + 1}: " if mark is not None else ""
-        raise _YamlError(f"yaml: {place}{getattr(problem, 'problem', None) or problem}") from None
-    if raw is None and not body.strip():
-        raise _YamlError("EOF")
-    if raw is not None and not isinstance(raw, dict):
-        tag = {list: "!!seq", str: "!!str", bool: "!!bool", int: "!!int"}.get(type(raw), "!!float")
-        shown = "" if tag == "!!seq" else f" `{golang.sprint(raw)}`"
-        raise _YamlError(
-            f"yaml: unmarshal errors:\n  line 1: cannot unmarshal {tag}{shown} into map[string]interface {{}}"
-        )
-    return gojson.parse(golang.dump(raw))
-
-
-def _yaml_loader() -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML 1.2: no yes and no, no times, no numbers in base 60."""
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[-1] in ("int", "float", "null")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-    )
-    return Loader
+def _stage(fit: gojson.Fit, raw: Any, field: str) -> dict[str, Any] | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, gojson.Object):
+        fit.misfit(raw, "workflow.RawStage", field)
+        return None
+    return dict(sorted({kind: fit.anything_map(value, field) for kind, value in raw.pairs}.items()))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import partial
+from typing import Any
 
 from airflow_provider_orchestration.emulator import gojson, golang
-from airflow_provider_orchestration.emulator.expressions import ExpressionError, parse
+from airflow_provider_orchestration.emulator.checking import check
+from airflow_provider_orchestration.emulator.expressions import ExpressionError
 from airflow_provider_orchestration.emulator.models import Trigger
 from airflow_provider_orchestration.emulator.operations import NO_ROWS, Answer, Call, data, error, internal, no_content
 from airflow_provider_orchestration.emulator.state import State
 
-_FIELDS = dict.fromkeys(("name", "event", "version", "filter", "workflowID", "workflow"), "string")
-_FIELDS["vars"] = "map[string]string"
 _PAGE, _LARGEST_PAGE = 15, 100
 _SQL_TOKEN = re.compile(r"[A-Za-z_\x80-\U0010ffff][\w$]*|\d+(?:\.\d*)?|\S")
 
@@ -25,6 +26,8 @@ class TriggerOperations:
 
     def list_triggers(self, call: Call) -> Answer:
         """The first page only; a name is more than the server can do."""
+        if call.query.get("cursor"):  # it gives none, so none can be right
+            return error(400, "VALIDATION", "invalid 'cursor' query param")
         size = call.query.get("pageSize") or str(_PAGE)
         if not re.fullmatch(r"[0-9]+", size) or int(size) >= 2**32:
             return error(400, "VALIDATION", "invalid 'pageSize' query param")
@@ -40,31 +43,33 @@ class TriggerOperations:
         """Its expressions are compiled now."""
         fit = gojson.Fit()
         try:
-            given = fit.struct(gojson.parse(call.body), "triggers.TriggerData", _FIELDS)
-            texts: dict[str, str] = {
-                name: fit.string(given[name], f"TriggerData.{name}")
-                for name in ("name", "event", "version", "filter", "workflowID")
-                if name in given
-            }
-            variables = fit.string_map(given.get("vars"), "TriggerData.vars")
+            given = fit.struct(
+                gojson.parse(call.body),
+                "triggers.TriggerData",
+                {
+                    **dict.fromkeys(("name", "event", "version", "filter", "workflowID"), fit.string),
+                    "workflow": partial(_workflow, fit),
+                    "vars": fit.string_map,
+                },
+            )
             fit.check()
         except gojson.DecodeError as problem:
             return internal(str(problem))
-        fault = _check(texts, variables)
+        fault = _check(given)
         if fault is not None:
             return error(400, "VALIDATION", f"validating data: {fault}")
-        workflow = self.state.workflows.get(texts["workflowID"])
+        workflow = self.state.workflows.get(given["workflowID"])
         if workflow is None or workflow.deleted_at is not None:
             return error(404, "NOT_FOUND", "workflow does not exists")
         trigger = Trigger(
             id=str(uuid.uuid4()),
-            name=texts.get("name", ""),
-            event=texts["event"],
+            name=given.get("name", ""),
+            event=given["event"],
             workflow_id=workflow.id,
             created_at=golang.now_ns(),
-            version=texts.get("version"),
-            filter=texts.get("filter"),
-            vars=variables,
+            version=given.get("version"),
+            filter=given.get("filter"),
+            vars=given.get("vars", {}),
         )
         self.state.triggers[trigger.id] = trigger
         self.state.note(trigger)
@@ -94,19 +99,25 @@ class TriggerOperations:
         return None if trigger is None or trigger.deleted else trigger
 
 
+def _workflow(fit: gojson.Fit, value: Any, field: str) -> None:
+    """A field that a caller may give, and that the server does not look at; what is in it is not checked here."""
+    if not isinstance(value, gojson.Object):
+        fit.misfit(value, "workflow.Workflow", field)
+
+
 def _unknown() -> Answer:
     return error(404, "NOT_FOUND", NO_ROWS)
 
 
-def _check(texts: dict[str, str], variables: dict[str, str]) -> str | None:
-    if not texts.get("event"):
+def _check(given: dict[str, Any]) -> str | None:
+    if not given.get("event"):
         return "missing event"
-    if not texts.get("workflowID"):
+    if not given.get("workflowID"):
         return "missing workflow id"
-    expressions = [texts["filter"]] if texts.get("filter") else []
-    for text in expressions + list(variables.values()):
+    for text in (given.get("filter") or None, *given.get("vars", {}).values()):
         try:
-            parse(text)
+            if text is not None:
+                check(text)
         except ExpressionError as problem:
             return f"error compiling expression '{text}': {problem}"
     return None

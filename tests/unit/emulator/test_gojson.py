@@ -56,6 +56,8 @@ def test_lone_surrogates_and_broken_bytes_are_replaced():
         ("[1]", "json: cannot unmarshal array into Go value of type map[string]string"),
         ('"x"', "json: cannot unmarshal string into Go value of type map[string]string"),
         ('{"a":1,"b":true}', "json: cannot unmarshal number into Go value of type string"),
+        ('{"b":true,"a":1}', "json: cannot unmarshal bool into Go value of type string"),
+        ('{"a":1,"a":"x"}', "json: cannot unmarshal number into Go value of type string"),
         ('{"a":{}}', "json: cannot unmarshal object into Go value of type string"),
         ('{"a":true}', "json: cannot unmarshal bool into Go value of type string"),
     ],
@@ -71,7 +73,7 @@ def test_what_does_not_fit(value, message):
 def test_names_are_found_without_regard_to_case_and_null_changes_nothing():
     fit = gojson.Fit()
     raw = gojson.parse(b'{"NAME":"a","name":null,"x":1}')
-    assert fit.struct(raw, "T", {"name": "string"}) == {"name": "a"}
+    assert fit.struct(raw, "T", {"name": fit.string}) == {"name": "a"}
     fit.check()
 
 
