@@ -28,6 +28,7 @@ class Control:
         self.world = world
         self.faults = faults
         self.counters = counters
+        self._instances_before = 0  # how many there were when the counters were set to zero
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """Answer a request; ``path`` is what follows ``/_emulator/``."""
@@ -52,16 +53,17 @@ class Control:
             "requests": self.counters.requests,
             "tokens": self.counters.tokens,
             "connections": self.counters.connections,
-            "instances": len(self.world.state.instances),
+            "instances": len(self.world.state.instances) - self._instances_before,
         }
 
     def _reset_counters(self, _: Any) -> None:
         self.counters.reset()
+        self._instances_before = len(self.world.state.instances)
 
     def _reset(self, _: Any) -> None:
         self.faults.pending.clear()
-        self.counters.reset()
         self.world.reset()
+        self._reset_counters(_)
 
     def _list_faults(self, _: Any) -> dict[str, Any]:
         return {"data": [{**fault.settings, "times": fault.times} for fault in self.faults.pending]}
@@ -105,6 +107,9 @@ class Control:
     def _publish(self, wish: Any) -> None:
         if not isinstance(wish, dict) or not isinstance(wish.get("type"), str):
             raise ControlError('an event is {"type": …, "version": …, "payload": …}; type must be a text')
+        for name in ("app", "version"):
+            if not isinstance(wish.get(name, ""), str):
+                raise ControlError(f"{name} is {wish[name]!r}; it must be a text, or left out")
         self.world.bus.publish(wish["type"], wish.get("payload"), wish.get("app", ""), wish.get("version", ""))
 
     def _ledger(self, name: str) -> Ledger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,16 +63,26 @@ def read_fault(wish: Any, operations: set[str]) -> Fault:
         raise FaultError(f"operation is {operation!r}; it must be 'token', '*' or the name of an operation")
     times = wish.get("times", ALWAYS if kind in _LASTING else 1)
     times = ALWAYS if times == "always" else times
-    if not isinstance(times, int) or isinstance(times, bool) or times < ALWAYS:
-        raise FaultError(f"times is {times!r}; it must be a whole number, or 'always' (-1)")
-    for needed, kinds in {
-        "status": ("status", "status_after"),
-        "seconds": ("delay",),
-        "per_second": ("rate_limit",),
-    }.items():
-        if kind in kinds and not isinstance(wish.get(needed), (int, float)):
-            raise FaultError(f"{needed} is {wish.get(needed)!r}; a fault of kind {kind!r} needs a number there")
+    if not _is_number(times, ALWAYS, whole=True) or times == 0:
+        raise FaultError(f"times is {times!r}; it must be a whole number from 1, or 'always' (-1)")
+    _check_settings(kind, wish)
     return Fault(str(operation), str(kind), times, wish)
+
+
+def _check_settings(kind: str, wish: dict[str, Any]) -> None:
+    status = kind in ("status", "status_after")
+    if status and not _is_number(wish.get("status"), 200, 599, whole=True):
+        raise FaultError(f"status is {wish.get('status')!r}; {kind!r} needs a whole number from 200 to 599 there")
+    if status and not isinstance(wish.get("headers") or {}, dict):
+        raise FaultError(f"headers is {wish['headers']!r}; it must be an object, or left out")
+    for needed, of_kind in (("seconds", "delay"), ("per_second", "rate_limit")):
+        if kind == of_kind and not _is_number(wish.get(needed), 0):
+            raise FaultError(f"{needed} is {wish.get(needed)!r}; a fault of kind {kind!r} needs a number from 0 there")
+
+
+def _is_number(value: Any, least: float, most: float = sys.float_info.max, *, whole: bool = False) -> bool:
+    fitting = int if whole else (int, float)
+    return isinstance(value, fitting) and not isinstance(value, bool) and least <= value <= most
 
 
 @dataclass

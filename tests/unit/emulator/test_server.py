@@ -184,6 +184,7 @@ def test_a_changed_token_is_worth_nothing(flows):
         ("HEAD", "/workflows", 405, ""),
         ("GET", "/workflows/x/instances", 405, ""),
         ("GET", "/instances/x/stages/99999999999999999999/history", 404, ""),
+        pytest.param("GET", f"/instances/x/stages/{'9' * 5000}/history", 404, "", id="a stage of 5000 digits"),
         ("GET", "/instances/x/stages/-1/history", 404, None),
         ("GET", "/instances/x%2Fy", 500, None),
     ],
@@ -204,15 +205,17 @@ def test_the_token_is_looked_at_before_the_path(emulator):
 
 def test_counters(emulator):
     flows = Flows(emulator)
-    instances = emulator.counters()["instances"]
+    assert emulator.counters()["instances"] == 0
     flows.run(flows.workflow(NOOP))
     flows.ask("GET", "/workflows")
     flows.ask("GET", "/workflows")
     counters = emulator.counters()
     assert counters["requests"] == {"create_workflow": 1, "run_workflow": 1, "list_workflows": 2}
-    assert (counters["tokens"], counters["connections"], counters["instances"]) == (1, 1, instances + 1)
+    assert (counters["tokens"], counters["connections"], counters["instances"]) == (1, 1, 1)
     emulator.reset_counters()
-    assert emulator.counters() == {"requests": {}, "tokens": 0, "connections": 0, "instances": instances + 1}
+    assert emulator.counters() == {"requests": {}, "tokens": 0, "connections": 0, "instances": 0}
+    flows.run(flows.workflow(NOOP))
+    assert emulator.counters()["instances"] == 1
 
 
 def test_a_second_connection_is_counted(emulator):
@@ -228,12 +231,14 @@ def test_reset_forgets_everything():
         flows.run(flows.workflow(send()))
         wait_for(emulator.transactions)
         emulator.fault("*", "worker_down")
+        emulator.reset_counters()
         emulator.reset()
         assert flows.ask("GET", "/workflows").status_code == 401
         flows.log_in()
         assert flows.data("GET", "/workflows") == flows.data("GET", "/instances") == []
         assert emulator.account("default", "alice") == {"balances": {}, "metadata": {}}
         flows.run(flows.workflow(NOOP))
+        assert emulator.counters()["instances"] == 1
 
 
 @pytest.mark.parametrize(
@@ -244,12 +249,24 @@ def test_reset_forgets_everything():
         ({"kind": "delay", "seconds": "1"}, "seconds is '1'"),
         ({"kind": "garbage", "operation": "list"}, "operation is 'list'"),
         ({"kind": "garbage", "times": 1.5}, "times is 1.5"),
+        ({"kind": "garbage", "times": 0}, "times is 0; it must be a whole number from 1"),
+        ({"kind": "garbage", "times": -2}, "times is -2"),
+        ({"kind": "status", "status": 99}, "status is 99; 'status' needs a whole number from 200 to 599"),
+        ({"kind": "status_after", "status": 600}, "status is 600"),
+        ({"kind": "status", "status": True}, "status is True"),
+        ({"kind": "status", "status": 503.5}, "status is 503.5"),
+        ({"kind": "status", "status": 503, "headers": ["a"]}, "headers is .'a'.; it must be an object"),
+        ({"kind": "delay", "seconds": -1}, "seconds is -1; a fault of kind 'delay' needs a number from 0"),
+        ({"kind": "delay", "seconds": True}, "seconds is True"),
+        ({"kind": "delay", "seconds": float("nan")}, "seconds is nan"),
+        ({"kind": "rate_limit", "per_second": -1}, "per_second is -1"),
         ([], "a fault is an object"),
     ],
 )
 def test_faults_that_cannot_be(emulator, wish, message):
     with pytest.raises(ValueError, match=message):
         emulator.control("POST", "faults", wish)
+    assert emulator.control("GET", "faults") == {"data": []}
 
 
 def test_control_requests_that_make_no_sense(emulator):
@@ -257,6 +274,8 @@ def test_control_requests_that_make_no_sense(emulator):
         ("GET", "nope", None),
         ("POST", "instances/nobody", {"engine": "cancel"}),
         ("POST", "events", {}),
+        ("POST", "events", {"type": "E", "version": 2}),
+        ("POST", "events", {"type": "E", "app": None}),
         ("GET", "ledgers/none/accounts/a", None),
     ):
         with pytest.raises(ValueError, match=r"40[04]"):
@@ -390,7 +409,10 @@ def test_an_event_of_the_bus_and_pages_of_triggers(emulator, flows):
     ]
     listed = [len(flows.data("GET", f"/triggers{query}")) for query in ("", "?pageSize=16", "?pageSize=0")]
     assert listed == [15, 16, 15]
-    assert flows.ask("GET", "/triggers?pageSize=x").status_code == 400
+    for query in ("pageSize=x", f"pageSize={'9' * 5000}", "cursor=abc", "cursor=abc&pageSize=1"):
+        refused = flows.ask("GET", f"/triggers?{query}")
+        assert refused.status_code == 400
+        assert refused.json()["errorMessage"] == f"invalid '{query.partition('=')[0]}' query param"
     for trigger in ids[1:]:
         flows.ask("DELETE", f"/triggers/{trigger}")
     emulator.publish("ORDER", {"n": 7}, version="v1")
@@ -413,24 +435,108 @@ def test_more_ledgers(emulator, flows):
     "body, status, message",
     [
         ("name: y\nstages:\n- delay: {duration: 1s}\n- wait_event: {event: on}\n", 201, None),
+        ("stages: [noop: {}, wait_event: {event: on}]\n---\nname: another\n", 201, None),
+        ("stages: [noop: {}, wait_event: {event: !!binary b24=}]", 201, None),
         ("", 400, "unmarshalling yaml: EOF"),
-        ("name: [", 400, "unmarshalling yaml: yaml: line 1"),
+        ("name: [", 400, "unmarshalling yaml: yaml: line 1: did not find expected node content"),
+        ("name: a\nname: b", 400, 'line 2: mapping key "name" already defined at line 1'),
         ("- a\n", 400, "cannot unmarshal !!seq into map[string]interface {}"),
         (
-            "name: 5\n",
+            "stages: 6\nname: 5\n",
             400,
             "unmarshalling workflow data: json: cannot unmarshal number into Go struct field Config.name",
         ),
     ],
 )
 def test_definitions_in_yaml(flows, body, status, message):
-    headers = {"Content-Type": "text/vnd.yaml"}
-    answer = flows.session.post(flows.emulator.flows_url + "/workflows", data=body, headers=headers, timeout=10)
+    answer = create_from_yaml(flows, body)
     assert answer.status_code == status
     if message is None:
         assert answer.json()["data"]["config"]["stages"][1] == {"wait_event": {"event": "on"}}
     else:
         assert message in answer.json()["errorMessage"]
+
+
+def create_from_yaml(flows, body):
+    headers = {"Content-Type": "text/vnd.yaml"}
+    return flows.session.post(flows.emulator.flows_url + "/workflows", data=body, headers=headers, timeout=10)
+
+
+@pytest.mark.parametrize("value", [".inf", "{1: x}"])
+def test_yaml_that_is_no_json_is_a_panic_of_the_server(flows, value):
+    answer = create_from_yaml(flows, f"stages: [{{noop: {{a: {value}}}}}]")
+    assert (answer.status_code, answer.content) == (500, b"")
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+WRONG = "json: cannot unmarshal {} into Go struct field {} of type {}"
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ('{"name":5,"stages":6}', WRONG.format("number", "Config.name", "string")),
+        ('{"stages":6,"name":5}', WRONG.format("number", "Config.stages", "[]workflow.RawStage")),
+        ('{"name":5,"name":"x"}', WRONG.format("number", "Config.name", "string")),
+        ('{"name":[],"name":{}}', WRONG.format("array", "Config.name", "string")),
+        ('{"stages":[{"noop":5},"x"]}', WRONG.format("number", "Config.stages", "map[string]interface {}")),
+        ('{"stages":[{"b":5,"a":"x"}]}', WRONG.format("number", "Config.stages", "map[string]interface {}")),
+        ('{"stages":["a",5],"name":5}', WRONG.format("string", "Config.stages", "workflow.RawStage")),
+    ],
+)
+def test_the_first_that_does_not_fit_is_told(flows, body, message):
+    answer = flows.session.post(flows.emulator.flows_url + "/workflows", data=body, timeout=10)
+    assert answer.status_code == 400
+    assert answer.json()["errorMessage"] == f"unmarshalling json body: {message}"
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ('{"vars":{"b":1,"a":[]},"event":5}', WRONG.format("number", "TriggerData.vars", "string")),
+        ('{"event":5,"vars":{"a":1}}', WRONG.format("number", "TriggerData.event", "string")),
+        ('{"workflow":"x","name":6}', WRONG.format("string", "TriggerData.workflow", "workflow.Workflow")),
+        ('{"workflow":[]}', WRONG.format("array", "TriggerData.workflow", "workflow.Workflow")),
+    ],
+)
+def test_the_first_of_a_trigger_that_does_not_fit_is_told(flows, body, message):
+    answer = flows.session.post(flows.emulator.flows_url + "/triggers", data=body, timeout=10)
+    assert (answer.status_code, answer.json()["errorMessage"]) == (500, message)
+
+
+def test_the_last_of_two_members_of_a_name_counts(flows):
+    body = '{"name":"a","NAME":"b","stages":[{"noop":{}}],"workflow":{}}'
+    answer = flows.session.post(flows.emulator.flows_url + "/workflows", data=body, timeout=10)
+    assert answer.json()["data"]["config"] == {"name": "b", "stages": [{"noop": {}}]}
+
+
+@pytest.mark.parametrize("where", ["filter", "vars"])
+def test_a_trigger_whose_types_cannot_fit_is_refused(flows, where):
+    body = {"event": "E", "workflowID": flows.workflow(NOOP)}
+    text = '1 + "a"'
+    answer = flows.ask("POST", "/triggers", body | {where: text if where == "filter" else {"a": text}})
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, "VALIDATION")
+    assert answer.json()["errorMessage"] == (
+        f"validating data: error compiling expression '{text}': "
+        f"invalid operation: + (mismatched types int and string) (1:3)\n | {text}\n | ..^"
+    )
+
+
+def test_an_amount_may_have_any_number_of_digits():
+    amount = "7" * 5000
+    with EmulatorProcess("--time-scale", "0.1") as emulator:
+        flows = Flows(emulator)
+        trigger = {
+            "event": "COMMITTED_TRANSACTIONS",
+            "workflowID": flows.workflow(NOOP),
+            "filter": "event.ledger != ''",
+        }
+        trigger_id = flows.data("POST", "/triggers", trigger)["id"]
+        flows.run(flows.workflow(send(amount)))
+        # As text: Python's own reader has a limit, too.
+        account = f"{emulator.url}/_emulator/ledgers/default/accounts/alice"
+        wait_for(lambda: amount in requests.get(account, timeout=10).text)
+        wait_for(lambda: amount in flows.ask("GET", f"/triggers/{trigger_id}/occurrences").text)
 
 
 @pytest.mark.parametrize("wait", ["true", "TRUE", "1"])

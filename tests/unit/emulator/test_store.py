@@ -79,6 +79,19 @@ def test_a_run_that_no_worker_had_begun_begins_after_the_restart(tmp_path):
         wait_for(lambda: flows.instance(run["instance"])["terminated"])
 
 
+def test_the_counter_of_instances_begins_with_those_in_the_file(tmp_path):
+    file = tmp_path / "stack.db"
+    with EmulatorProcess(*OPTIONS, "--db", file) as emulator:
+        flows = Flows(emulator)
+        workflow = flows.workflow({"noop": {}})
+        flows.run(workflow)
+        emulator.reset_counters()
+        flows.run(workflow)
+        assert emulator.counters()["instances"] == 1
+    with EmulatorProcess(*OPTIONS, "--db", file) as emulator:
+        assert emulator.counters()["instances"] == 2
+
+
 def test_reset_empties_the_file(tmp_path):
     file = tmp_path / "stack.db"
     with EmulatorProcess(*OPTIONS, "--db", file) as emulator:
