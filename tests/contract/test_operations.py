@@ -1,5 +1,6 @@
 """
 Every operation against a stack: the emulator, or a real one, named by FLOWS_URL, FLOWS_CLIENT_ID, FLOWS_CLIENT_SECRET.
+FLOWS_VERIFY is a file or folder of certificates for a stack whose authority is not a public one.
 
 On a real stack it keeps to itself: names of its own, it ends and deletes what it made, and other people's data may be
 there. What it sends goes from `world` to an account of its own, a cent each time.
@@ -50,6 +51,7 @@ def settings(request) -> ClientSettings:
         token_url=f"{stack}/api/auth/oauth/token",
         client_id=client_id,
         client_secret=client_secret,
+        verify=os.environ.get("FLOWS_VERIFY") or True,
         read_timeout=60.0,
         allow_http=True,
     )
@@ -67,9 +69,10 @@ def ledger(settings) -> str:
     if REAL_STACK:
         credentials = {"client_id": settings.client_id, "client_secret": settings.client_secret}
         form = {"grant_type": "client_credentials", "scope": "openid ledger:read", **credentials}
-        token = requests.post(settings.token_url, data=form, timeout=60).json().get("access_token", "")
+        limits = {"timeout": 60, "verify": settings.verify}
+        token = requests.post(settings.token_url, data=form, **limits).json().get("access_token", "")
         headers = {"Authorization": f"Bearer {token}"}
-        status = requests.get(f"{REAL_STACK}/api/ledger/v2/default", headers=headers, timeout=60).status_code
+        status = requests.get(f"{REAL_STACK}/api/ledger/v2/default", headers=headers, **limits).status_code
         if status != 200:
             pytest.skip(f"the stack shows no ledger `default` (status {status})")
     return "default"
@@ -83,27 +86,42 @@ def name() -> str:
 @pytest.fixture
 def make(client, name) -> Iterator[Callable[..., Workflow]]:
     """Create a workflow of these stages; it is deleted afterwards."""
-    made: list[str] = []
+    with contextlib.ExitStack() as cleanup:
 
-    def create(*stages: dict[str, Any]) -> Workflow:
-        workflow: Workflow = client.create_workflow({"name": name, "stages": list(stages)})
-        made.append(workflow.id)
-        return workflow
+        def create(*stages: dict[str, Any]) -> Workflow:
+            workflow: Workflow = client.create_workflow({"name": name, "stages": list(stages)})
+            cleanup.callback(client.delete_workflow, workflow.id)
+            return workflow
 
-    yield create
-    for workflow_id in made:
-        client.delete_workflow(workflow_id)
+        yield create
 
 
 @pytest.fixture
-def waiting(client, make) -> Iterator[Instance]:
-    """An instance whose first stage waits for `go`, and listens."""
-    instance = client.run_workflow(make({"wait_event": {"event": "go"}}, {"noop": {}}).id, {"who": "contract"})
-    # An event that nothing waits for is taken, and lost, as soon as the stage listens.
-    eventually(lambda: accepted(lambda: client.send_event(instance.id, "nothing waits for this")))
-    yield instance
+def start(client) -> Iterator[Callable[..., Instance]]:
+    """Run a workflow whose first stage waits for an event, until it listens; afterwards it gets that event for sure."""
+    with contextlib.ExitStack() as cleanup:
+
+        def run(workflow: Workflow, event: str, variables: dict[str, str]) -> Instance:
+            instance: Instance = client.run_workflow(workflow.id, variables)
+            cleanup.callback(let_go, client, instance.id, event)
+            # An event that nothing waits for is taken, and lost, as soon as the stage listens.
+            eventually(lambda: accepted(lambda: client.send_event(instance.id, "nothing waits for this")))
+            return instance
+
+        yield run
+
+
+def let_go(client: FlowsClient, instance_id: str, event: str) -> None:
+    """Send the event that an instance may still wait for, or begin to wait for."""
     with contextlib.suppress(InstanceEndedError):
-        client.send_event(instance.id, "go")
+        eventually(lambda: accepted(lambda: client.send_event(instance_id, event)))
+
+
+@pytest.fixture
+def waiting(start, make) -> Instance:
+    """An instance whose first stage waits for `go`, and listens."""
+    instance: Instance = start(make({"wait_event": {"event": "go"}}, {"noop": {}}), "go", {"who": "contract"})
+    return instance
 
 
 def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -165,6 +183,13 @@ def test_create_get_list_delete_workflow(form, client, name):
     client.delete_workflow(created.id)
     assert client.get_workflow(created.id).deleted_at is not None
     assert name not in {found.name for found in client.list_workflows()}
+
+
+@pytest.mark.parametrize("definition", [{}, {"stages": None}, "{}"])
+def test_a_definition_may_be_without_name_and_stages(definition, client):
+    created = client.create_workflow(definition)
+    client.delete_workflow(created.id)
+    assert (created.name, created.stages, created.definition) == ("", [], {"name": "", "stages": None})
 
 
 @pytest.mark.parametrize(
@@ -265,10 +290,8 @@ def test_cancel_is_accepted(client, waiting):
     client.cancel_event(waiting.id)
 
 
-def test_variables_are_filled_in(client, make):
-    workflow = make({"wait_event": {"event": "${event}"}})
-    instance = client.run_workflow(workflow.id, {"event": "go-x"})
-    eventually(lambda: accepted(lambda: client.send_event(instance.id, "nothing waits for this")))
+def test_variables_are_filled_in(client, make, start):
+    instance = start(make({"wait_event": {"event": "${event}"}}), "go-x", {"event": "go-x"})
     assert client.get_instance_history(instance.id)[0].input == {"event": "go-x"}
     client.send_event(instance.id, "go-x")
     assert ended(client, instance.id).error is None
