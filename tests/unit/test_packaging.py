@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from email import message_from_string
@@ -18,14 +19,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "airflow_provider_orchestration"
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
+def build(target: str, folder: Path) -> Path:
     # The build backend itself: pip or build would look for it on the network first.
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+    (made,) = folder.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    with zipfile.ZipFile(build("wheel", tmp_path_factory.mktemp("wheel"))) as archive:
         yield archive
 
 
@@ -40,6 +45,13 @@ def test_the_wheel_holds_the_package_and_no_more(wheel):
     assert sorted(names) == sorted(name for name in here if "__pycache__" not in name)
     assert f"{PACKAGE}/py.typed" in names
     assert f"{PACKAGE}/emulator/__main__.py" in names
+
+
+def test_the_source_distribution_holds_what_readme_and_contributing_name(tmp_path):
+    with tarfile.open(build("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    named = [".ci/run", "Makefile", "README.md", "CONTRIBUTING.md", "constraints.txt", "tests/conftest.py"]
+    assert names >= {*named, *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").iterdir())}
 
 
 def test_the_wheel_carries_the_licence_and_the_entry_point(wheel):
