@@ -20,19 +20,12 @@ from tests.support.payments import PAID_IN, PAID_OUT
 from tools.airflow_stack import AIRFLOW, AirflowStack
 from tools.processes import Component, free_port, members
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(
-        not os.environ.get("TEST_COMPONENT_KILLS"),
-        reason="takes ten minutes and a machine that does nothing else: TEST_COMPONENT_KILLS=1 runs it",
-    ),
-]
+pytestmark = pytest.mark.faults
 
 #: Seconds, in place of 300, 30 and 30, after which a task, a triggerer and a scheduler that are silent count as lost.
 SOON = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "1",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
