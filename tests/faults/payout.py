@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 AMOUNT = 1000
 KEY = "${airflow_run_key}"
-#: Stages after the payment: it takes a while; it waits for a person; it fails; it tries again without end.
-A_WHILE = {"delay": {"duration": "15s"}}
+#: A stage after the payment that waits for a person.
 APPROVAL = {"wait_event": {"event": "approved"}}
 _names = itertools.count()
 
@@ -48,11 +47,6 @@ def payment(payee: str, amount: str = "${amount}", *, source: str = "world", key
 def failing(payee: str) -> dict[str, Any]:
     """Return a stage that fails at once."""
     return payment(payee, "${nothing}")
-
-
-def stuck(payee: str) -> dict[str, Any]:
-    """Return a stage that fails again and again: there are no funds."""
-    return payment(payee, source="poor")
 
 
 class Payout:

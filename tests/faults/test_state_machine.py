@@ -7,26 +7,22 @@ payment.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess
 from airflow_provider_orchestration.run import again, submission
 from airflow_provider_orchestration.run.deciding import forgotten
+from airflow_provider_orchestration.run.outcome import Outcome, State
 from airflow_provider_orchestration.run.record import Decision, RunRecord
-from tests.faults.payout import A_WHILE, AMOUNT, Payout, failing
+from tests.faults.payout import AMOUNT, Payout, failing
+from tests.faults.planted import assert_found
 from tests.support.task_life import TaskLife
 
 pytestmark = pytest.mark.faults
@@ -44,6 +40,7 @@ POINTS = [
     ("after", "ended"),
     ("resume", ""),
 ]
+WHERE = st.sampled_from([None, *POINTS])
 FAULTS = st.sampled_from(
     [
         ("run_workflow", "reset_before", {}),
@@ -62,6 +59,12 @@ FAULTS = st.sampled_from(
         ("*", "status", {"status": 401}),
     ]
 )
+
+
+#: A stage that takes a tenth of a second, and seconds: longer than that, and than the short one of the deadlines.
+A_MOMENT = {"delay": {"duration": "5s"}}
+TIME = 0.15
+DEADLINES = (2.0, 0.1)
 
 
 class Killed(BaseException):
@@ -115,23 +118,33 @@ class Promise(RuleBasedStateMachine):
     @initialize(
         recoverable=st.booleans(),
         deferrable=st.booleans(),
-        then=st.sampled_from([[], [A_WHILE], [failing("users:nobody")], [A_WHILE, failing("users:nobody")]]),
+        run_timeout=st.sampled_from(DEADLINES),
+        then=st.sampled_from([[], [A_MOMENT], [failing("users:nobody")], [A_MOMENT, failing("users:nobody")]]),
+        faults=st.lists(FAULTS, min_size=1, max_size=2),
+        point=WHERE,
     )
-    def begin(self, recoverable: bool, deferrable: bool, then: list[Any]) -> None:
+    def begin(self, then: list[Any], faults: list[Any], point: Any, recoverable: bool, **arguments: Any) -> None:
         self.emulator.clear_faults()
         self.payout: Payout = self.make_payout(*then, recoverable=recoverable)
         self.life: MortalLife = self.payout.task(
-            life=MortalLife, deferrable=deferrable, recovery_timeout=0.15, poll_failure_timeout=1.0
+            life=MortalLife, recovery_timeout=0.15, poll_failure_timeout=1.0, **arguments
         )
         self.submissions_allowed = 1
+        for fault in faults:
+            self.break_something(fault, 1)
+        self.next_try(point)
 
     def record(self) -> RunRecord | None:
         raw = self.life.record
         return None if raw is None else msgspec.convert(raw, RunRecord)
 
-    @precondition(lambda self: self.life.state in (None, "up_for_retry"))
-    @rule(point=st.none() | st.sampled_from(POINTS))
+    # No rule has a precondition: time goes on meanwhile, and Hypothesis plays again what went another way.
+
+    @rule(point=WHERE)
     def next_try(self, point: tuple[str, str] | None) -> None:
+        """Let Airflow try again; where the task has ended, after a person has cleared it."""
+        if self.life.state in ("success", "failed"):
+            self.clear()
         record = self.record()
         unknown = record is not None and record.phase in ("intent", "unknown")
         sent = self.sent()
@@ -140,6 +153,13 @@ class Promise(RuleBasedStateMachine):
         self.life.point = None
         if unknown:
             assert self.sent() == sent, "submitted again, though an earlier submission may have arrived"
+
+    def clear(self) -> None:
+        record = self.record()
+        if record is not None and record.phase == "ended" and record.state != "succeeded":
+            # A person has seen a failure and wants it anew: one more, unless such a wish is still open.
+            self.submissions_allowed = len(self.payout.runs()) + 1
+        self.life.clear()
 
     @rule(fault=FAULTS, times=st.integers(1, 3))
     def break_something(self, fault: tuple[str, str, dict[str, Any]], times: int) -> None:
@@ -150,20 +170,14 @@ class Promise(RuleBasedStateMachine):
     def mend_all(self) -> None:
         self.emulator.clear_faults()
 
-    @precondition(lambda self: self.life.state in ("success", "failed"))
     @rule()
-    def clear(self) -> None:
-        record = self.record()
-        if record is not None and record.phase == "ended" and record.state != "succeeded":
-            # A person has seen a failure and wants it anew: one more, unless such a wish is still open.
-            self.submissions_allowed = len(self.payout.runs()) + 1
-        self.life.clear()
+    def time_passes(self) -> None:
+        threading.Event().wait(TIME)
 
-    @precondition(lambda self: self.life.state == "failed")
     @rule()
     def forget(self) -> None:
         record = self.record()
-        if record is not None and record.phase in ("intent", "unknown"):
+        if self.life.state == "failed" and record is not None and record.phase in ("intent", "unknown"):
             decision = Decision("forget", "a person", "2026-01-01T00:00:00Z")
             self.life.store.rows["formance_run"] = msgspec.to_builtins(forgotten(record, decision))
             self.submissions_allowed += 1
@@ -224,20 +238,54 @@ def test_promise(machine):
     run_state_machine_as_test(machine, settings=QUICK)
 
 
-def submits_when_unknown(record: Any, digest: Any, generation: int) -> again.Step:
-    step = again.decide(record, digest, generation)
-    return again.Step.SUBMIT if step is again.Step.RECOVER else step
+def submits_when_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(record: Any, digest: Any, generation: int) -> again.Step:
+        step = again.decide(record, digest, generation)
+        return again.Step.SUBMIT if step is again.Step.RECOVER else step
+
+    monkeypatch.setattr(submission, "decide", broken)
 
 
-def fails_over_to_a_new_run(record: Any, digest: Any, generation: int) -> again.Step:
-    step = again.decide(record, digest, generation)
-    return again.Step.SUBMIT if step in (again.Step.TAKE_OVER, again.Step.FAIL_AGAIN) else step
+def fails_over_to_a_new_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(record: Any, digest: Any, generation: int) -> again.Step:
+        step = again.decide(record, digest, generation)
+        return again.Step.SUBMIT if step in (again.Step.TAKE_OVER, again.Step.FAIL_AGAIN) else step
+
+    monkeypatch.setattr(submission, "decide", broken)
+
+
+def takes_unknown_for_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NeverRaisedError(Exception):
+        pass
+
+    monkeypatch.setattr(submission, "OutcomeUnknownError", NeverRaisedError)
+
+
+def writes_no_intent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission.TaskRun, "_fence", lambda _run, _record: None)
+
+
+def takes_any_end_for_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = submission.TaskRun.ended
+    monkeypatch.setattr(
+        submission.TaskRun, "ended", lambda run, instance, _outcome: ended(run, instance, Outcome(State.SUCCEEDED))
+    )
+
+
+TWICE = r"submitted again|instances, \d+ allowed"
+PLANTS = {
+    submits_when_unknown: TWICE,
+    fails_over_to_a_new_run: TWICE,
+    takes_unknown_for_refused: TWICE,
+    writes_no_intent: TWICE,
+    takes_any_end_for_success: "green, and not known to have succeeded",
+}
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("broken", [submits_when_unknown, fails_over_to_a_new_run])
-def test_machine_finds_a_double_submission(machine, monkeypatch, broken):
-    monkeypatch.setattr(submission, "decide", broken)
-    unshrunk = settings(QUICK, max_examples=200, phases=[Phase.generate], report_multiple_bugs=False)
-    with pytest.raises(AssertionError, match=r"submitted again|instances, \d+ allowed"):
-        run_state_machine_as_test(machine, settings=unshrunk)
+@pytest.mark.parametrize(("plant", "told"), PLANTS.items(), ids=[plant.__name__ for plant in PLANTS])
+def test_machine_finds_what_is_planted(machine, monkeypatch, plant, told):
+    plant(monkeypatch)
+    # Time is not what it takes.
+    hasty = type("HastyPromise", (machine,), {"time_passes": None})
+    assert_found(hasty, settings(QUICK, max_examples=300), told)
