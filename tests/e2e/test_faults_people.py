@@ -101,6 +101,21 @@ def test_mark_success_while_deferred_leaves_the_run_alone(payments):
     assert payments.cancels == 0
 
 
+def test_dag_run_marked_failed_while_deferred_asks_once_to_cancel_and_a_clear_takes_over(airflow, payments):
+    run, instance = payments.start_deferred()
+    airflow.api.set_run_state(run.dag_id, run.run_id, "failed")
+    wait_for(lambda: payments.cancels)
+    assert payments.goes_on(instance), "the known servers ignore it"
+
+    again = run.clear("pay")
+    run.wait_for_task("pay", "deferred", min_try=again)
+    payments.go(instance)
+    assert run.wait_for_task("pay")["state"] == "success"
+    assert payments.instances(run) == [instance]
+    assert payments.moved(run) == [PAID_IN, PAID_OUT]
+    assert payments.cancels == 1
+
+
 def test_cleared_twice_quickly_while_it_waits_in_the_worker(payments):
     run, instance = payments.start_waiting()
     again = run.clear("pay")
