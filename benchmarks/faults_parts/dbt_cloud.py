@@ -11,6 +11,7 @@ import re
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,22 @@ class DbtCloudServer:
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self._answer(server.submit())
+                self._answer(server.submit)
 
             def do_GET(self) -> None:
-                self._answer(server.read(self.path))
+                self._answer(lambda: server.read(self.path))
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 
-            def _answer(self, data: Any) -> None:
+            def _answer(self, work: Callable[[], Any]) -> None:
                 fault = server.next_fault(self.command)
+                data = None if fault == "502 before" else work()
                 if fault == "lost":
                     self.close_connection = True
                     return
                 body = b"" if fault else json.dumps({"data": data}).encode()
-                self.send_response(int(fault) if fault else 200)
+                self.send_response(int(fault[:3]) if fault else 200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -74,7 +76,7 @@ class DbtCloudServer:
         self._http.server_close()
 
     def next_fault(self, method: str) -> str | None:
-        """Return what goes wrong with this request: a status, or ``lost``: no answer at all."""
+        """Return what goes wrong with this request: a status (``502 before``: no effect), or ``lost``: no answer."""
         return self.faults[method].pop() if self.faults[method] else None
 
     def submit(self) -> dict[str, Any]:
