@@ -144,6 +144,25 @@ def test_nobody_asks_before_the_server_wants_it(flows, no_stages):
     run(scene)
 
 
+@pytest.mark.parametrize("size", [LIST_FROM - 1, LIST_FROM], ids=["read", "listed"])
+def test_a_server_that_is_slow_is_asked_less_often(flows, no_stages, size):
+    crowd = Many(flows, size)
+    operation = "list_instances" if size >= LIST_FROM else "get_instance"
+    flows.emulator.fault(operation, "delay", times="always", seconds=0.3)
+
+    async def scene(poller: Poller) -> None:
+        began = asyncio.get_running_loop().time()
+        tasks = begin(poller, crowd.ids, crowd.workflow_id, 0.05)
+        per_look = 1 if size >= LIST_FROM else size
+        await until(lambda: flows.asked(operation) > 2 * per_look)
+        # Two looks, each followed by three times as long as it took: with the interval alone it were 0.6 s.
+        assert asyncio.get_running_loop().time() - began >= 2 * (0.3 + 3 * 0.3)
+        for task in tasks:
+            task.cancel()
+
+    run(scene)
+
+
 def test_a_look_at_many_ends_with_an_error_that_concerns_them_all(flows, monkeypatch, no_stages, no_spared):
     crowd = Many(flows, 60)
     # So long that they are read one by one.
