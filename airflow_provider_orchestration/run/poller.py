@@ -18,6 +18,7 @@ Metrics, by Airflow's Stats, all with the tags ``conn_id`` and ``hostname``:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import random
@@ -140,11 +141,9 @@ class Poller:
                 log.exception("the poller goes on after an error of its own")
                 wake = loop.time() + _NEWCOMER_WAITS
             await asyncio.sleep(_SHORTEST_SLEEP)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, wake - loop.time())):
                     await self._changed.wait()
-            except TimeoutError:
-                pass
         Stats.gauge("formance.poller.waiting", 0, tags=self._tags)
 
     def _serve_those_due(self, now: float) -> float:
@@ -239,7 +238,7 @@ class Poller:
 
         await asyncio.gather(*(read() for _ in range(min(len(pending), settings.requests_at_once()))))
         if given_up and not optional:
-            await self._give_error(given_up[0], group, list(pending))
+            await self._give_error(given_up[0], group, pending)
         return bool(given_up)
 
     async def _read_one(self, group: Group, waiter: Waiter, *, optional: bool) -> FormanceError | None:

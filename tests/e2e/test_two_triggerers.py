@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
+from tests.support.airflow_runs import second_triggerer
 from tests.support.payments import AMOUNT
-from tools.airflow_stack import AIRFLOW, AirflowStack
-from tools.processes import Component, free_port
+from tools.airflow_stack import AirflowStack
 
 pytestmark = pytest.mark.faults
 
 PAYEES = ("users:anna", "users:ben", "users:cleo")
 LOOKED = "wait_event 'go': waiting"
-
-
-@contextlib.contextmanager
-def another_triggerer(airflow: AirflowStack) -> Iterator[Component]:
-    """Run a triggerer beside that of the stack, as if on another machine."""
-    env = {**airflow.env, "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port())}
-    component = Component("triggerer-2", [*AIRFLOW, "triggerer"], env, airflow.home / "triggerer-2.log")
-    component.start()
-    try:
-        wait_for(lambda: "Starting the triggerer" in component.log_tail(200), 60)
-        yield component
-    finally:
-        component.kill()
 
 
 @pytest.fixture
@@ -50,7 +36,7 @@ def test_what_waited_in_a_triggerer_that_died_goes_on_in_the_other(killed_by_the
     first = {run.task("pay", task)["triggerer_job"]["id"] for task in tasks}
     assert len(first) == 1
 
-    with another_triggerer(airflow):
+    with second_triggerer(airflow):
         airflow.kill("triggerer")
         # One ends while nobody looks; the others when they are looked at by the triggerer that is left.
         payments.go(instances[0])

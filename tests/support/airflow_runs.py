@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_orchestration.emulator.testing import wait_for
 from tools.airflow_api import RUN_ENDED, TASK_ENDED, AirflowApi
-from tools.airflow_stack import ROOT, AirflowStack
+from tools.airflow_stack import AIRFLOW, ROOT, AirflowStack
+from tools.processes import Component, free_port
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.emulator.testing import EmulatorProcess
@@ -122,3 +124,16 @@ def airflow_with_connections(
         reader = {"login": "demo-reader", "password": "demo-reader"}
         stack.api.add_connection(READER, "formance", **{**address(emulator), **reader})
         yield stack
+
+
+@contextlib.contextmanager
+def second_triggerer(airflow: AirflowStack) -> Iterator[None]:
+    """Run another triggerer beside that of the stack, as if on another machine."""
+    env = {**airflow.env, "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port())}
+    component = Component("triggerer-2", [*AIRFLOW, "triggerer"], env, airflow.home / "triggerer-2.log")
+    component.start()
+    try:
+        wait_for(lambda: "Starting the triggerer" in component.log_tail(200), 60)
+        yield
+    finally:
+        component.kill()
