@@ -56,8 +56,8 @@ def other_ask(record: RunRecord, fields: str, *, cleared: bool) -> AlreadySubmit
         )
     else:
         text = (
-            f"one try of this task asks for a second run, after instance {record.instance_id}; {other} A task has one "
-            "run: map it (`.expand`), or use further tasks."
+            f"one try of this task asks for a second run, after instance {record.instance_id or '(not known yet)'}; "
+            f"{other} A task has one run: map it (`.expand`), or use further tasks."
         )
     return AlreadySubmittedError(text, instance_id=record.instance_id)
 

@@ -20,7 +20,7 @@ from airflow_provider_orchestration.exceptions import (
     InstanceEndedError,
     NotFoundError,
     OutcomeUnknownError,
-    RateLimitedError,
+    ServerTroubleError,
     StoppedError,
 )
 from airflow_provider_orchestration.run.ending import read_instance
@@ -147,8 +147,9 @@ class EventSending:
             try:
                 # Not the client's retries: the stage is looked at before each.
                 self.client.send_event(self.instance_id, self.event, retries=0)
-            except (NotFoundError, RateLimitedError) as error:
-                # Proven not taken. The stage has begun, but does not listen yet (seen within half a second); or 429.
+            except (NotFoundError, ServerTroubleError) as error:
+                # Proven not taken: the stage does not listen yet (seen within half a second of its start), no
+                # connection, or 429.
                 if time.time() >= until:
                     self._write_refused(record)
                     raise FormanceError(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
+from airflow_provider_orchestration.exceptions import NotConnectedError
 from airflow_provider_orchestration.operators.send_event import SendEventOperator
 from tests.support.flows import delay, wait_event
 from tests.support.task_life import TaskLife
@@ -55,6 +56,29 @@ def test_another_sender_was_quicker_while_the_server_wanted_to_be_left_alone(flo
     assert_not_taken(task, "it is not at that stage any more")
     thread.join()
     assert_second_still_waits(flows, four_eyes)
+
+
+def test_no_connection_for_a_while_is_borne(flows, four_eyes):
+    """Each time it is proven that nothing was sent."""
+    task = life(four_eyes, "approved")
+    make = task.make_operator
+    refusals = [NotConnectedError("no connection"), NotConnectedError("no connection")]
+
+    def make_unlucky() -> Any:
+        operator = make()
+        send = operator.client.send_event
+
+        def send_at_last(*arguments: Any, **options: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return send(*arguments, **options)
+
+        operator.client.send_event = send_at_last
+        return operator
+
+    task.make_operator = make_unlucky
+    assert task.execute() == "success", task.error
+    assert task.result["stage"] == 0
 
 
 def test_told_to_stop_before_the_stage_is_there(flows):
