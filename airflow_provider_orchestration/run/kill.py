@@ -36,6 +36,10 @@ class Pulse:
         self._latest: float | None = None
         self._stood_still_at = float("-inf")
 
+    def begin(self) -> None:
+        """Begin to be called, for the first time or after a pause in which nobody did."""
+        self._latest = None
+
     def beat(self) -> None:
         """Note that the process moves; to be called every few seconds."""
         # The wall clock: the monotonic one stands still, too, while a virtual machine is paused.
@@ -44,9 +48,8 @@ class Pulse:
             self._stood_still_at = now
         self._latest = now
 
-    @property
     def stood_still(self) -> bool:
-        """Whether the process stood still, up to now or a few minutes ago."""
+        """Tell whether the process stood still, up to now or a few minutes ago."""
         self.beat()
         return time.time() - self._stood_still_at < _REMEMBERED
 
@@ -59,7 +62,7 @@ def cancel_if_marked_failed(
 
     :param ti: what a worker's context or a trigger knows of the task instance.
     """
-    if pulse.stood_still:
+    if pulse.stood_still():
         log.warning(
             "told to stop after this process had stood still: Airflow may have given the task up by itself, so "
             "instance %s is not cancelled",

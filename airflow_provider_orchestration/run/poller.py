@@ -131,6 +131,7 @@ class Poller:
     async def _run(self) -> None:
         """Have each group looked at when it is due."""
         loop = asyncio.get_running_loop()
+        self.pulse.begin()
         while self._groups:
             self._changed.clear()
             self.pulse.beat()

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.utils.state import TaskInstanceState
 
-from airflow_provider_orchestration.run.kill import cancel_if_failed, task_state
+from airflow_provider_orchestration.run.kill import Pulse, cancel_if_failed, task_state
 from tests.support.flows import wait_event
 
 STATES = [str(state) for state in TaskInstanceState] + [None]
@@ -82,3 +82,24 @@ def test_a_cancel_that_is_refused_is_told(flows, waiting, said, status):
     assert not cancel_if_failed("failed", flows.client, waiting, structlog.get_logger("test"))
     assert flows.asked("cancel_event") == (2 if status == 401 else 1)
     assert said.having(str(status), "error")
+
+
+def test_a_process_that_stood_still_is_known_for_a_while(monkeypatch):
+    now = [1_800_000_000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    pulse = Pulse()
+    assert not pulse.stood_still()
+    for seconds, stood_still in ((5, False), (19, False), (21, True), (5, True), (290, True), (5, True), (301, True)):
+        now[0] += seconds
+        assert pulse.stood_still() is stood_still, seconds
+    for _ in range(61):
+        now[0] += 5
+        pulse.beat()
+    assert not pulse.stood_still()
+    # Nobody waited for an hour: that is no standing still.
+    now[0] += 3600
+    pulse.begin()
+    assert not pulse.stood_still()
+    # A clock that is set back may hide one.
+    now[0] -= 60
+    assert pulse.stood_still()

@@ -173,3 +173,24 @@ def test_who_looks_ever_less_often_asks_less(flows):
         task.cancel()
 
     run(scene)
+
+
+def test_a_poller_at_which_nobody_waited_for_long_has_not_stood_still(flows, monkeypatch):
+    """Or nobody's cancel would be asked for, as if its process had been paused."""
+    first, second = Crowd(flows, 1), Crowd(flows, 1)
+    now = time.time
+
+    async def scene(poller: Poller) -> None:
+        first.go()
+        assert await all_of(begin(poller, first.ids, first.workflow_id)) == first.ends
+        await until(lambda: poller._task is not None and poller._task.done())
+        monkeypatch.setattr("time.time", lambda: now() + 100.0)
+        tasks = begin(poller, second.ids, second.workflow_id)
+        await asyncio.sleep(0.2)
+        assert not poller.pulse.stood_still()
+        monkeypatch.setattr("time.time", lambda: now() + 200.0)
+        assert poller.pulse.stood_still()
+        second.go()
+        assert await all_of(tasks) == second.ends
+
+    run(scene)
