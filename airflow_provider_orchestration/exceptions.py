@@ -14,10 +14,10 @@ FormanceError
 │ │ └ RateLimitedError          too many requests
 │ ├ InvalidAnswerError          the answer is not one of Flows
 │ └ OutcomeUnknownError         a write that may have happened, or may still happen
-├ StoppedError                  the task was told to stop before it had submitted anything
+├ StoppedError                  the task was told to stop before it had submitted or sent anything
 └ FinalError                    the task fails without a retry of Airflow; only a person can help
   ├ RecordError                 what is known of the task's run cannot be read or kept
-  ├ AlreadySubmittedError       a cleared task asks for something else than what it has submitted
+  ├ AlreadySubmittedError       a task asks for something else than what it has submitted
   ├ InstanceFailedError         the instance failed, or is dead in the engine
   ├ UnknownRunError             whether the run was submitted could not be found out
   ├ StoppedWatchingError        the run goes on, but is watched no longer
@@ -117,7 +117,7 @@ class OutcomeUnknownError(FlowsApiError):
 
 
 class StoppedError(FormanceError):
-    """The task was told to stop before it had submitted anything."""
+    """The task was told to stop before it had submitted or sent anything."""
 
 
 class FinalError(FormanceError):
@@ -137,7 +137,7 @@ class RecordError(FinalError):
 
 
 class AlreadySubmittedError(FinalError):
-    """A cleared task asks for something else than what it has submitted, and that has not been paid."""
+    """A task, cleared or in one try, asks for something else than what it submitted, and that has not been paid."""
 
 
 class InstanceFailedError(FinalError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -185,7 +186,10 @@ def _plain(text: str) -> Any:
     if text in _ENDLESS:
         raise PanicError
     if date := _DATE.fullmatch(text):
-        return f"{date[1]}-{int(date[2]):02d}-{int(date[3]):02d}T00:00:00Z"
+        try:
+            return f"{dt.date(*map(int, date.groups()))}T00:00:00Z"
+        except ValueError:
+            return text
     if not re.match(r"[-+]?[0-9]|[-+]?\.[0-9]", text):
         return text
     digits = text if text.startswith(".") else text.replace("_", "")

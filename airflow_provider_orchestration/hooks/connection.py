@@ -159,7 +159,11 @@ class _Reader:
         except ValueError as error:
             self._fail(field, self._shown(url), f"{error}; {advice}")
         if "@" in url:
-            self._fail(field, self._shown(url), "it holds a user or password; give them as login and password")
+            self._fail(
+                field,
+                self._shown(url),
+                "it has an @; give user and password as login and password, and write any other as %40",
+            )
         if parts.scheme not in ("http", "https"):
             self._fail(field, self._shown(url), f"{parts.scheme!r} is not http or https; {advice}")
         if not _is_host(parts.hostname or ""):

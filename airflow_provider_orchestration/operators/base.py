@@ -83,7 +83,8 @@ class FormanceOperator(BaseOperator):
     def _pulse(self) -> Pulse:
         from airflow_provider_orchestration.run.kill import Pulse
 
-        return Pulse()
+        # A look is up to four requests of half a minute each; Airflow gives a worker up after five minutes.
+        return Pulse(150.0)
 
     @property
     def client(self) -> FlowsClient:

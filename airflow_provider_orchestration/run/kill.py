@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 #: Seconds for the one request: Airflow ends the process 5 s after it asked it to stop.
 CANCEL_TIMEOUT = 2.0
-
-
-#: Seconds by which the wall clock may be ahead of what a process saw last, before it counts as having stood still.
-_STOOD_STILL = 20.0
-#: Seconds for which that is remembered.
+#: Seconds for which it is remembered that a process stood still.
 _REMEMBERED = 300.0
 
 
 class Pulse:
-    """Notices that its process stood still (was paused, starved, or asleep with its machine)."""
+    """
+    Notices that its process stood still (was paused, starved, or asleep with its machine).
 
-    def __init__(self) -> None:
+    :param longest: seconds that may lie between two beats, by the wall clock.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
         self._latest: float | None = None
         self._stood_still_at = float("-inf")
 
@@ -41,10 +42,10 @@ class Pulse:
         self._latest = None
 
     def beat(self) -> None:
-        """Note that the process moves; to be called every few seconds."""
+        """Note that the process moves."""
         # The wall clock: the monotonic one stands still, too, while a virtual machine is paused.
         now = time.time()
-        if self._latest is not None and abs(now - self._latest) > _STOOD_STILL:
+        if self._latest is not None and abs(now - self._latest) > self._longest:
             self._stood_still_at = now
         self._latest = now
 

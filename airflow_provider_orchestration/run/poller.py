@@ -82,7 +82,8 @@ class Poller:
         #: Loop time until which the server wants to be left alone.
         self._not_before = float("-inf")
         self._lengths = ListLengths()
-        self.pulse = Pulse()
+        #: Beats every 5 s; Airflow gives a triggerer up after 30.
+        self.pulse = Pulse(20.0)
 
     async def wait(self, watch: Watch, workflow_id: str | None, interval: Interval) -> Verdict:
         """

@@ -76,10 +76,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: dict[str, str]
     #: ``ti.max_tries`` of the execution that wrote it last: it changes with a clear, never with a retry.
     generation: int
-    #: ``ti.try_number`` of that execution.
+    #: ``ti.try_number`` of the execution that submitted it, or took it over last.
     try_number: int = 0
     phase: Phase
-    #: The server's time of the intent: instances created before it cannot be this run.
+    #: The time of the intent, by the server's clock or this machine's, whichever is behind: instances created before it
+    #: cannot be this run.
     intent_at: float
     recoverable: bool = False
     deadline: float | None = None
@@ -121,10 +122,10 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     #: The stage that is to take it; None where that is not asked (``confirm=False``).
     stage: int | None
     #: ``found`` (is being sent), ``refused`` (proven not to have arrived), ``sent`` (204), ``unknown`` (answer lost),
-    #: ``taken``.
+    #: ``taken``, ``missed`` (the stage waits no more, and did not get it).
     phase: str
     #: ``ti.max_tries`` of the execution that wrote it.
-    generation: int
+    generation: int = -1
     #: How often it may have been sent, the one that is being sent included.
     times: int = 0
 

@@ -50,7 +50,7 @@ class EventSending:
 
     :param pause: sleeps so many seconds.
     :param told_to_stop: read just before the POST; True stops it.
-    :param confirm_timeout: seconds within which the stage must have ended.
+    :param confirm_timeout: seconds within which it must be sent, and then the stage must have ended.
     """
 
     context: Context
@@ -89,20 +89,25 @@ class EventSending:
                 return True
             if earlier.phase == "found":
                 raise self._may_have_arrived("an earlier try was cut short while it was sent")
-        self._fence(record, record)
-        try:
-            self.client.send_event(self.instance_id, self.event)
-        except InstanceEndedError as error:
-            raise EventNotTakenError(
-                f"event {self.event!r} was not taken, the instance has ended: {error}", instance_id=self.instance_id
-            ) from error
-        except OutcomeUnknownError as error:
-            raise self._may_have_arrived(str(error)) from error
-        except FlowsApiError:
-            self._write_refused(record)
-            raise
-        self._store.write(record.but(phase="sent"))
-        return False
+        until = time.time() + self.confirm_timeout
+        while True:
+            self._fence(record, record)
+            try:
+                self.client.send_event(self.instance_id, self.event, retries=0)
+            except OutcomeUnknownError as error:
+                raise self._may_have_arrived(str(error)) from error
+            except InstanceEndedError as error:
+                raise EventNotTakenError(
+                    f"event {self.event!r} was not taken, the instance has ended: {error}", instance_id=self.instance_id
+                ) from error
+            except FlowsApiError as error:
+                self._write_refused(record)
+                if not isinstance(error, ServerTroubleError) or time.time() >= until:
+                    raise
+                self._pause_after(error, until)
+            else:
+                self._store.write(record.but(phase="sent"))
+                return False
 
     def send(self, stage: int) -> None:
         """
@@ -115,6 +120,8 @@ class EventSending:
 
     def see_taken(self, record: EventRecord, stage: int) -> None:
         """Return when the stage has ended; where it does not, send once more if no other stage could take it."""
+        if record.phase == "missed":
+            raise self._not_taken(stage, "an earlier try was too late for it")
         self._store.write(record)
         within = self.confirm_timeout if record.phase == "sent" else min(_LOST_AFTER, self.confirm_timeout)
         until = time.time() + within
@@ -150,14 +157,15 @@ class EventSending:
             except (NotFoundError, ServerTroubleError) as error:
                 # Proven not taken: the stage does not listen yet (seen within half a second of its start), no
                 # connection, or 429.
+                self._write_refused(record)
                 if time.time() >= until:
-                    self._write_refused(record)
                     raise FormanceError(
                         f"stage {stage + 1} did not get the event within {self.confirm_timeout} s: {error}; it was "
                         "not sent"
                     ) from error
-                self.pause(max(_SHORT_PAUSE, min(error.retry_after or 0.0, until - time.time())))
+                self._pause_after(error, until)
             except InstanceEndedError as error:
+                self._write_refused(record)
                 if self._taken_meanwhile(record, stage):
                     return self.see_taken(record, stage)
                 raise self._not_taken(stage, f"the instance has ended: {error}") from error
@@ -181,8 +189,13 @@ class EventSending:
         if record.times and stage_ended(instance, stage):
             return True
         if outcome.ended or current_stage(instance) != stage:
+            if not record.times:
+                self._store.write(record.but(phase="missed"))
             raise self._not_taken(stage, f"it is not at that stage any more, the instance is {outcome.state}")
         return False
+
+    def _pause_after(self, error: FlowsApiError, until: float) -> None:
+        self.pause(max(_SHORT_PAUSE, min(error.retry_after or 0.0, until - time.time())))
 
     def _fence(self, before: EventRecord, sending: EventRecord) -> None:
         """Write that it is being sent: a stale execution is refused here, and stops, as does one that is told to."""

@@ -99,25 +99,27 @@ class TaskRun:
             self._write(RunRecord.begun(self._name, self._generation))
         else:
             self.record = record
-        return self._go_by_record()
+        return self._go_by_record(begins=True)
 
     def recovered(self, instance_id: str) -> Step:
         """Write down the instance that recovery found, and go on as with any record of an instance."""
         self._write(self.record.but(phase=Phase.SUBMITTED, instance_id=instance_id))
         return self._go_by_record()
 
-    def _go_by_record(self) -> Step:
+    def _go_by_record(self, *, begins: bool = False) -> Step:
         record, asked = self.record, self.ask.digest
         step = decide(record, asked, self._generation)
         if step is Step.SUBMIT and record.state == State.DEAD and lives_after_all(self.client(), record):
-            self.log.warning("instance %s was taken for dead, and lives: it is taken over", record.instance_id)
-            record, step = record.but(phase=Phase.SUBMITTED, state=None, error=None, result=None), Step.TAKE_OVER
+            self.log.warning("instance %s was taken for dead, and lives", record.instance_id)
+            record = record.but(phase=Phase.SUBMITTED, state=None, error=None, result=None)
+            step = decide(record, asked, self._generation)
         if step is Step.SUBMIT:
             return self._submit(record)
         if step is Step.FAIL_AGAIN:
             raise self._failure()
         fields = ", ".join(differing(record.digest, asked))
-        same_try = (record.generation, record.try_number) == (self._generation, self._try_number)
+        # Of a task that goes on, the templates were rendered anew, and may hold the time of day.
+        same_try = begins and (record.generation, record.try_number) == (self._generation, self._try_number)
         if step is Step.REFUSE_OTHER or (fields and same_try):
             raise other_ask(record, fields, cleared=not same_try)
         if fields:
@@ -127,12 +129,12 @@ class TaskRun:
                 "taken over: instance %s has already succeeded; nothing is submitted again", record.instance_id
             )
         if step is Step.TAKE_OVER:
+            self.log.warning("taken over: instance %s of run key %s", record.instance_id, record.run_key)
+        if step in (Step.ALREADY_SUCCEEDED, Step.TAKE_OVER):
             # The generation is written before anything else, or Airflow's own retry after a clear would take the next
             # failure for a clear, and submit again.
-            self.log.warning("taken over: instance %s of run key %s", record.instance_id, record.run_key)
-            self._write(
-                record.but(generation=self._generation, try_number=self._try_number, digest=record.digest or asked)
-            )
+            own = {"generation": self._generation, "try_number": self._try_number}
+            self._write(record.but(**own, digest=record.digest or asked))
         return step
 
     def resume(self) -> None:

@@ -21,7 +21,8 @@ def began_at(dag_run: Any) -> float:
     Return the epoch second before which nothing can have been submitted by a DAG run.
 
     What is older and bears its name is of a run that was deleted and made again. A clear moves the start, so a run that
-    was ever cleared may be as old as its schedule.
+    was ever cleared may be as old as its schedule. (So does setting it to queued by hand, which nothing tells: a person
+    who does that and removes the record, too, has it submitted again.)
     """
     moments = [dag_run.start_date] if dag_run.clear_number == 0 and dag_run.start_date is not None else []
     moments = moments or [dag_run.run_after, dag_run.start_date]

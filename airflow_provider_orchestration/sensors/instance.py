@@ -134,7 +134,7 @@ class WorkflowInstanceSensor(BaseSensorOperator):
                 outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
             return PokeReturnValue(True, self._result(look.instance, outcome)) if outcome.ended else False
 
-    def execute_complete(self, context: Context, deadline: float, event: object = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, deadline: float = 0.0, event: object = None) -> dict[str, Any]:
         """
         Go on after the triggerer has waited; what the instance itself says now counts.
 

@@ -99,7 +99,7 @@ def test_told_to_stop_after_the_process_had_stood_still(payout, emulator, airflo
         trigger = trigger_of(task)
         waiting = asyncio.create_task(one_event(trigger))
         await asyncio.sleep(0.2)
-        monkeypatch.setattr("time.time", lambda: now() + 40.0)
+        monkeypatch.setattr("time.time", lambda: now() + 200.0)
         await trigger.on_kill()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -108,7 +108,7 @@ def test_told_to_stop_after_the_process_had_stood_still(payout, emulator, airflo
         asyncio.run(stop_a_triggerer())
     else:
         execution.go("pause")
-        monkeypatch.setattr("time.time", lambda: now() + 40.0)
+        monkeypatch.setattr("time.time", lambda: now() + 200.0)
         execution.operator.on_kill()
         for _ in range(2):
             execution.go("pause")

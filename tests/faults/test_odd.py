@@ -143,21 +143,28 @@ def test_a_request_that_a_gateway_repeated(payout, emulator):
     execution.kill()
 
 
+class PayAll(RunWorkflowOperator):
+    def execute(self, context: Any) -> Any:
+        for amount in (1000, 2000):
+            self.variables = {"amount": amount}
+            result = super().execute(context)
+        return result
+
+
+PAY_ALL: dict[str, Any] = {
+    "task_id": "task",
+    "retries": 2,
+    "poll_interval": 0.05,
+    "run_timeout": 60.0,
+    "deferrable": False,
+}
+
+
 def test_an_operator_that_runs_twice_in_one_try(payout):
     """The second has not been paid, and the task must not be green by the first."""
     pay = payout()
-
-    class PayAll(RunWorkflowOperator):
-        def execute(self, context: Any) -> Any:
-            for amount in (1000, 2000):
-                self.variables = {"amount": amount}
-                result = super().execute(context)
-            return result
-
     task = pay.task()
-    task.make_operator = lambda: PayAll(
-        task_id="task", retries=2, workflow_id=pay.id, poll_interval=0.05, run_timeout=60.0
-    )
+    task.make_operator = lambda: PayAll(workflow_id=pay.id, **PAY_ALL)
     task.execute_to_end()
     assert_final(task, "one try of this task asks for a second run", "variables.amount", "has not been paid")
     assert_money(pay, 1)
@@ -175,3 +182,35 @@ def test_a_run_that_was_deleted_and_made_again_whose_first_try_never_began(payou
     assert again.execute_to_end() == "success"
     assert again.xcoms["instance_id"] != old.xcoms["instance_id"]
     assert_money(pay, 2)
+
+
+def test_an_operator_that_runs_twice_in_a_retry(payout):
+    """The first has been paid by the try before; the second has not."""
+    pay = payout()
+    task = pay.task(life=SteppedLife)
+    task.make_operator = lambda: PayAll(workflow_id=pay.id, **PAY_ALL)
+    execution = task.begin()
+    execution.go("after write ended")
+    execution.kill()
+    task.lose()
+    task.finish(task.begin())
+    assert_final(task, "one try of this task asks for a second run", "variables.amount")
+    assert_money(pay, 1)
+
+
+@mode
+def test_the_answer_is_lost_and_a_variable_holds_the_time_of_day(payout, emulator, deferrable):
+    """Airflow renders the templates anew when it resumes a task."""
+    pay = payout()
+    emulator.fault("run_workflow", "reset_after")
+    task = pay.task(deferrable=deferrable)
+    make = task.make_operator
+
+    def render() -> Any:
+        pay.variables = {**pay.variables, "note": str(time.time_ns())}
+        return make()
+
+    task.make_operator = render
+    task.execute_to_end()
+    assert_paid_once(pay, task)
+    assert task.try_number == 1

@@ -328,6 +328,23 @@ def test_taken_for_dead_and_lives_after_all(payout, ended, deferrable):
     assert_paid_once(pay, task)
 
 
+def test_taken_for_dead_lives_and_something_else_is_asked_for(payout):
+    """What is now asked for has not been paid by the one that lives."""
+    pay = payout(APPROVAL)
+    task = pay.task(life=SteppedLife, deferrable=False)
+    task.begin_waiting().kill()
+    task.lose()
+    (instance,) = pay.instances()
+    pay.approve(instance)
+    wait_for(lambda: pay.has_succeeded(instance))
+    task.store.rows["formance_run"] |= {"phase": "ended", "state": "dead", "error": "x", "result": {"stages": []}}
+    task.clear()
+    pay.variables = {"amount": 5000}
+    task.finish(task.begin())
+    assert_final(task, "variables.amount", "has not been paid")
+    assert_money(pay, 1)
+
+
 @mode
 def test_forgotten_by_the_engine_while_it_runs(payout, emulator, looks, deferrable):
     """Neither history nor probe tells anything: it is stopped being watched at the deadline, and not doubled after."""

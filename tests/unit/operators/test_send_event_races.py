@@ -56,6 +56,11 @@ def test_another_sender_was_quicker_while_the_server_wanted_to_be_left_alone(flo
     assert_not_taken(task, "it is not at that stage any more")
     thread.join()
     assert_second_still_waits(flows, four_eyes)
+    # Nor does a clear send it to the next stage, or take the other's for its own.
+    task.clear()
+    assert_not_taken(task, "an earlier try was too late for it")
+    assert_second_still_waits(flows, four_eyes)
+    assert flows.asked("send_event") == 2
 
 
 def test_no_connection_for_a_while_is_borne(flows, four_eyes):
@@ -176,4 +181,38 @@ def test_just_send_that_was_refused_is_sent_by_the_next_try(flows, four_eyes):
     task = life(four_eyes, "approved", confirm=False)
     assert task.execute() == "up_for_retry"
     flows.emulator.clear_faults()
+    assert task.execute() == "success", task.error
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+def test_a_refusal_is_written_before_anything_else_can_fail(flows, four_eyes, confirm):
+    """Proven not to have been sent, it is sent by the next try, though a later stage waits for the same name."""
+    flows.emulator.fault("send_event", "status", 1, status=429)
+    task = life(four_eyes, "approved", confirm=confirm)
+
+    def die(_key: str, value: Any) -> None:
+        if died := value["phase"] == "refused":
+            task.store.rows["formance_event"] = value
+            task.store.before_write = lambda _key, _value: None
+            raise RuntimeError(f"killed in the pause: {died}")
+
+    task.store.before_write = die
+    assert task.execute() == "up_for_retry"
+    assert task.execute() == "success", task.error
+    assert flows.asked("send_event") == 2
+    assert_second_still_waits(flows, four_eyes)
+
+
+def test_just_send_bears_429_for_a_while(flows, four_eyes):
+    flows.emulator.fault("send_event", "status", 2, status=429)
+    assert life(four_eyes, "approved", confirm=False).execute() == "success"
+    assert flows.asked("send_event") == 3
+
+
+def test_a_record_of_an_older_version_is_read(flows):
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    task = life(instance_id)
+    old = {"instance_id": instance_id, "event": "go", "stage": 0, "phase": "sent", "times": 1}
+    task.store.rows["formance_event"] = old
     assert task.execute() == "success", task.error

@@ -87,7 +87,7 @@ def test_a_cancel_that_is_refused_is_told(flows, waiting, said, status):
 def test_a_process_that_stood_still_is_known_for_a_while(monkeypatch):
     now = [1_800_000_000.0]
     monkeypatch.setattr("time.time", lambda: now[0])
-    pulse = Pulse()
+    pulse = Pulse(20.0)
     assert not pulse.stood_still()
     for seconds, stood_still in ((5, False), (19, False), (21, True), (5, True), (290, True), (5, True), (301, True)):
         now[0] += seconds
