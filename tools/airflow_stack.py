@@ -99,7 +99,9 @@ class AirflowStack:
 
     def write_shell_settings(self) -> Path:
         """Write a file that a shell reads (`. FILE`) to run `airflow` beside the components, and return its path."""
-        settings = {key: value for key, value in self.env.items() if os.environ.get(key) != value and key != "TMPDIR"}
+        settings = {key: value for key, value in self.env.items() if key.startswith("AIRFLOW_")}
+        # Another one: by theirs the components are known, and ended, and with them all that such a shell had started.
+        settings["AIRFLOW_HOME"] = str(self.home / "shell")
         settings["PATH"] = f"{Path(sys.executable).parent}:{self.env.get('PATH', '')}"
         path = self.home / "settings.sh"
         path.write_text("".join(f"export {key}={shlex.quote(value)}\n" for key, value in settings.items()))

@@ -200,7 +200,10 @@ class RunWorkflowOperator(FormanceOperator):
         from airflow_provider_orchestration.run.outcome import Outcome, State
         from airflow_provider_orchestration.run.watch import describe_stage
 
-        goes_on = f"Instance {run.instance_id} goes on; this task has stopped watching it."
+        goes_on = (
+            f"Instance {run.instance_id} goes on; this task has stopped watching it. Clear it once the instance has "
+            "ended, and it takes the end over."
+        )
         if verdict.verdict == "deadline" and not run.past_deadline:
             self.log.warning(
                 "the deadline has not come by this machine's clock; the triggerer's is ahead. Waiting here"

@@ -151,8 +151,8 @@ def check_before_submit(workflow: Workflow, variables: Mapping[str, str], log: l
     for name in sorted(_amounts_of(workflow) & variables.keys()):
         if not re.fullmatch("[0-9]+", variables[name]):
             log.warning(
-                "variables: %s = %r is an amount, and no whole number of the asset's smallest unit (1000 for 10.00 "
-                "EUR/2): the stage that sends it will fail",
+                "variables: %s = %r is no whole number of the asset's smallest unit (1000 for 10.00 EUR/2), but the "
+                "workflow sends it as an amount: unless this Flows knows better, that stage will fail",
                 name,
                 variables[name],
             )

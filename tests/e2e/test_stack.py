@@ -66,4 +66,4 @@ def test_another_shell_speaks_to_it(airflow, tmp_path):
     script = f". {airflow.write_shell_settings()} && airflow config get-value api base_url && echo $AIRFLOW_HOME"
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     ran = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert ran.stdout.split() == [airflow.url, str(airflow.home)], ran.stderr
+    assert ran.stdout.split() == [airflow.url, f"{airflow.home}/shell"], ran.stderr

@@ -27,7 +27,8 @@ def test_the_deadline_fails_the_task_for_good_and_the_run_goes_on(flows, run_tas
     instance_id = runs_of_one(flows, workflow.id)
     assert isinstance(life.error, AirflowFailException)
     assert str(life.error) == (
-        f"run_timeout of 0.4 s passed. Instance {instance_id} goes on; this task has stopped watching it."
+        f"run_timeout of 0.4 s passed. Instance {instance_id} goes on; this task has stopped watching it. "
+        "Clear it once the instance has ended, and it takes the end over."
     )
     assert flows.asked("cancel_event") == 0
     assert not flows.client.get_instance(instance_id).terminated
