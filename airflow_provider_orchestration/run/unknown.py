@@ -24,9 +24,10 @@ def began_at(dag_run: Any) -> float:
     was ever cleared may be as old as its schedule. (So does setting it to queued by hand, which nothing tells: a person
     who does that and removes the record, too, has it submitted again.)
     """
-    moments = [dag_run.start_date] if dag_run.clear_number == 0 and dag_run.start_date is not None else []
-    moments = moments or [dag_run.run_after, dag_run.start_date]
-    return float(min(moment.timestamp() for moment in moments if moment is not None))
+    if dag_run.start_date is None:
+        return float(dag_run.run_after.timestamp())
+    started = float(dag_run.start_date.timestamp())
+    return started if dag_run.clear_number == 0 else min(started, float(dag_run.run_after.timestamp()))
 
 
 def find_orphan(client: FlowsClient, workflow: Workflow, name: str, since: float) -> Candidate | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+from airflow_provider_orchestration.run import again, submission
 
 
 def assert_found(machine: type[RuleBasedStateMachine], how: settings, told: str) -> None:
@@ -17,3 +21,13 @@ def assert_found(machine: type[RuleBasedStateMachine], how: settings, told: str)
         found.extend(str(error) for error in group.exceptions)
     assert found, "nothing was found"
     assert re.search(told, found[0]), found
+
+
+def submits_when_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Submit again what may have been submitted."""
+
+    def broken(record: Any, digest: Any, generation: int) -> again.Step:
+        step = again.decide(record, digest, generation)
+        return again.Step.SUBMIT if step is again.Step.RECOVER else step
+
+    monkeypatch.setattr(submission, "decide", broken)

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
-from airflow_provider_orchestration.run import again, submission
+from airflow_provider_orchestration.run import submission
 from airflow_provider_orchestration.run.deciding import forgotten
 from airflow_provider_orchestration.run.record import Decision, RunRecord
 from tests.faults.execution import Execution, SteppedLife
 from tests.faults.payout import AMOUNT, APPROVAL, Payout, failing
-from tests.faults.planted import assert_found
+from tests.faults.planted import assert_found, submits_when_unknown
 from tests.support.task_life import StaleExecutionError, one_event
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -296,14 +296,6 @@ def test_promise(machine):
     run_state_machine_as_test(machine, settings=SETTINGS)
 
 
-def submit_when_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(record: Any, digest: Any, generation: int) -> again.Step:
-        step = again.decide(record, digest, generation)
-        return again.Step.SUBMIT if step is again.Step.RECOVER else step
-
-    monkeypatch.setattr(submission, "decide", broken)
-
-
 def send_without_a_fence(monkeypatch: pytest.MonkeyPatch) -> None:
     fence = submission.TaskRun._fence
 
@@ -328,7 +320,7 @@ def forget_the_generation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 #: What is broken on purpose, and the rules that it takes to find it: with all of them the search would be long.
 PLANTS = [
-    (submit_when_unknown, ["go_on", "given_up", "something_changes"]),
+    (submits_when_unknown, ["go_on", "given_up", "something_changes"]),
     (send_without_a_fence, ["go_on", "given_up", "wakes"]),
     (forget_the_generation, ["go_on", "given_up", "clear", "approve"]),
 ]

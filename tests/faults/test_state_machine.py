@@ -22,7 +22,7 @@ from airflow_provider_orchestration.run.deciding import forgotten
 from airflow_provider_orchestration.run.outcome import Outcome, State
 from airflow_provider_orchestration.run.record import Decision, RunRecord
 from tests.faults.payout import AMOUNT, Payout, failing
-from tests.faults.planted import assert_found
+from tests.faults.planted import assert_found, submits_when_unknown
 from tests.support.task_life import TaskLife
 
 pytestmark = pytest.mark.faults
@@ -236,14 +236,6 @@ def machine(payout, emulator, connect) -> type[Promise]:
 @pytest.mark.timeout(300)
 def test_promise(machine):
     run_state_machine_as_test(machine, settings=QUICK)
-
-
-def submits_when_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(record: Any, digest: Any, generation: int) -> again.Step:
-        step = again.decide(record, digest, generation)
-        return again.Step.SUBMIT if step is again.Step.RECOVER else step
-
-    monkeypatch.setattr(submission, "decide", broken)
 
 
 def fails_over_to_a_new_run(monkeypatch: pytest.MonkeyPatch) -> None:
