@@ -17,7 +17,7 @@ from rich.table import Table
 from airflow_provider_orchestration.api.client import FlowsClient
 from airflow_provider_orchestration.api.settings import ClientSettings
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess
-from airflow_provider_orchestration.run.progress import Progress
+from airflow_provider_orchestration.run.wait.progress import Progress
 from tools.airflow_api import RUN_ENDED, wait_until
 from tools.playground import Playground, PlaygroundError, open_playground, run_main
 from tools.steps import Steps

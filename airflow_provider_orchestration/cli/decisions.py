@@ -23,18 +23,18 @@ from airflow_provider_orchestration.cli.shared import (
     write_line,
 )
 from airflow_provider_orchestration.exceptions import FormanceError, InvalidInputError, NotFoundError, RecordError
-from airflow_provider_orchestration.run import deciding
-from airflow_provider_orchestration.run.ending import read_instance
-from airflow_provider_orchestration.run.outcome import State
+from airflow_provider_orchestration.run.judge.outcome import State
+from airflow_provider_orchestration.run.judge.reading import read_instance
 from airflow_provider_orchestration.run.record import Decision, Phase, RunRecord, task_name
-from airflow_provider_orchestration.run.recovery import Candidate, KeyScan
+from airflow_provider_orchestration.run.submit import deciding
+from airflow_provider_orchestration.run.submit.recovery import Candidate, KeyScan
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.api.models import Instance
-    from airflow_provider_orchestration.run.outcome import Outcome
+    from airflow_provider_orchestration.run.judge.outcome import Outcome
 
 #: A task may have ended this long before its instance began: a POST can run late, and be adopted.
 LATE = timedelta(days=7)

@@ -22,16 +22,16 @@ from airflow_provider_orchestration.cli.shared import (
     write_line,
 )
 from airflow_provider_orchestration.exceptions import FormanceError, InvalidInputError, RecordError
-from airflow_provider_orchestration.run.deciding import position_of, run_keys_in
 from airflow_provider_orchestration.run.record import Phase, RunRecord
-from airflow_provider_orchestration.run.recovery import CLOCK_MARGIN, KeyScan
+from airflow_provider_orchestration.run.submit.deciding import position_of, run_keys_in
+from airflow_provider_orchestration.run.submit.recovery import CLOCK_MARGIN, KeyScan
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.api.models import Instance
-    from airflow_provider_orchestration.run.recovery import Candidate
+    from airflow_provider_orchestration.run.submit.recovery import Candidate
 
 _DEFAULT_SINCE = timedelta(days=7)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}

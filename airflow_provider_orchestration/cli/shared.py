@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from airflow_provider_orchestration.exceptions import FormanceError, NotFoundError
-from airflow_provider_orchestration.run.ending import read_instance
+from airflow_provider_orchestration.run.judge.reading import read_instance
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from airflow_provider_orchestration.api.client import FlowsClient
-    from airflow_provider_orchestration.run.outcome import Outcome
-    from airflow_provider_orchestration.run.recovery import Candidate
+    from airflow_provider_orchestration.run.judge.outcome import Outcome
+    from airflow_provider_orchestration.run.submit.recovery import Candidate
 
 #: Tasks of these operators have records of runs.
 _OPERATORS = ("RunWorkflowOperator",)

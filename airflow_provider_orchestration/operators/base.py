@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
-    from airflow_provider_orchestration.run.kill import Pulse
+    from airflow_provider_orchestration.run.wait.kill import Pulse
 
 #: Seconds after which a waiting task sees that it was told to stop.
 _STOP_SEEN_WITHIN = 0.5
@@ -81,7 +81,7 @@ class FormanceOperator(BaseOperator):
 
     @cached_property
     def _pulse(self) -> Pulse:
-        from airflow_provider_orchestration.run.kill import Pulse
+        from airflow_provider_orchestration.run.wait.kill import Pulse
 
         # A look is up to four requests of half a minute each; Airflow gives a worker up after five minutes.
         return Pulse(150.0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_orchestration.exceptions import CancelIgnoredError
 from airflow_provider_orchestration.operators.base import FormanceOperator, positive_seconds
-from airflow_provider_orchestration.run.failing import task_failures
+from airflow_provider_orchestration.run.judge.failing import task_failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_orchestration.api.models import Instance
-    from airflow_provider_orchestration.run.outcome import Outcome
+    from airflow_provider_orchestration.run.judge.outcome import Outcome
 
 
 class CancelWorkflowOperator(FormanceOperator):
@@ -62,7 +62,8 @@ class CancelWorkflowOperator(FormanceOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, and look."""
         from airflow_provider_orchestration.api.inputs import check_id
-        from airflow_provider_orchestration.run.ending import ask_to_cancel, read_instance
+        from airflow_provider_orchestration.run.judge.reading import read_instance
+        from airflow_provider_orchestration.run.wait.cancel import ask_to_cancel
 
         with task_failures():
             check_id("instance_id", self.instance_id)
@@ -100,9 +101,9 @@ class CancelWorkflowOperator(FormanceOperator):
 
     def execute_complete(self, context: Context, event: object = None) -> dict[str, Any]:
         """Go on after the triggerer has looked; what the instance itself says now counts."""
-        from airflow_provider_orchestration.run.ending import read_instance
-        from airflow_provider_orchestration.run.outcome import Outcome, State
-        from airflow_provider_orchestration.run.watch import Verdict
+        from airflow_provider_orchestration.run.judge.outcome import Outcome, State
+        from airflow_provider_orchestration.run.judge.reading import read_instance
+        from airflow_provider_orchestration.run.wait.watch import Verdict
 
         with task_failures():
             verdict = Verdict.from_event(event, self.instance_id)
@@ -112,7 +113,7 @@ class CancelWorkflowOperator(FormanceOperator):
             return self._judge(instance, outcome, context)
 
     def _judge(self, instance: Instance, outcome: Outcome, context: Context) -> dict[str, Any]:
-        from airflow_provider_orchestration.run.ending import DEAD, is_terminated_in_engine
+        from airflow_provider_orchestration.run.judge.death import DEAD, is_terminated_in_engine
 
         if not outcome.ended and is_terminated_in_engine(
             self.client, instance, self.log, lambda seconds: self.pause(seconds, context)
@@ -133,6 +134,6 @@ class CancelWorkflowOperator(FormanceOperator):
         return self._result(instance, outcome, cancel_asked=True)
 
     def _result(self, instance: Instance, outcome: Outcome, *, cancel_asked: bool) -> dict[str, Any]:
-        from airflow_provider_orchestration.run.result import result_of
+        from airflow_provider_orchestration.run.judge.result import result_of
 
         return {**result_of(instance, outcome), "cancel_asked": cancel_asked}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, StoppedWatchingError
 from airflow_provider_orchestration.operators.base import FormanceOperator, check_attempts, positive_seconds
-from airflow_provider_orchestration.run.failing import task_failures
+from airflow_provider_orchestration.run.judge.failing import task_failures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_orchestration.api.models import Instance
-    from airflow_provider_orchestration.run.again import Step
-    from airflow_provider_orchestration.run.outcome import Outcome
-    from airflow_provider_orchestration.run.submission import TaskRun
-    from airflow_provider_orchestration.run.watch import Limits, Verdict
+    from airflow_provider_orchestration.run.judge.outcome import Outcome
+    from airflow_provider_orchestration.run.submit.again import Step
+    from airflow_provider_orchestration.run.submit.submission import TaskRun
+    from airflow_provider_orchestration.run.wait.watch import Limits, Verdict
 
 
 class RunWorkflowOperator(FormanceOperator):
@@ -111,7 +111,7 @@ class RunWorkflowOperator(FormanceOperator):
 
     def execute_complete(self, context: Context, event: object = None) -> dict[str, Any]:
         """Go on after the triggerer has waited for the instance's end. The event only says where to look."""
-        from airflow_provider_orchestration.run.watch import Verdict
+        from airflow_provider_orchestration.run.wait.watch import Verdict
 
         with task_failures():
             run = self._task_run(context)
@@ -133,20 +133,20 @@ class RunWorkflowOperator(FormanceOperator):
         """Ask for a cancel if the task was marked failed and ``cancel_on_kill`` is set."""
         if not self.cancel_on_kill or self._waits_for is None:
             return super().told_to_stop(context)
-        from airflow_provider_orchestration.run.kill import cancel_if_marked_failed
+        from airflow_provider_orchestration.run.wait.kill import cancel_if_marked_failed
 
         return cancel_if_marked_failed(context["ti"], self.client, self._waits_for, self.log, self._pulse)
 
     def _task_run(self, context: Context) -> TaskRun:
-        from airflow_provider_orchestration.run.again import Ask
-        from airflow_provider_orchestration.run.submission import TaskRun
+        from airflow_provider_orchestration.run.submit.again import Ask
+        from airflow_provider_orchestration.run.submit.submission import TaskRun
 
         ask = Ask(self.workflow_id, self.workflow_name, self.variables, self.run_timeout, self.run_key_name)
         return TaskRun(context, ask, lambda: self.client, self.log, lambda: self._told_to_stop)
 
     def _follow(self, run: TaskRun, step: Step, context: Context) -> dict[str, Any]:
         """Go on from what was done first."""
-        from airflow_provider_orchestration.run.again import Step
+        from airflow_provider_orchestration.run.submit.again import Step
 
         if step is Step.RECOVER:
             return self._recover(run, context)
@@ -187,8 +187,8 @@ class RunWorkflowOperator(FormanceOperator):
                 ),
                 method_name="execute_complete",
             )
-        from airflow_provider_orchestration.run.waiting import wait_for_verdict
-        from airflow_provider_orchestration.run.watch import Watch
+        from airflow_provider_orchestration.run.wait.in_worker import wait_for_verdict
+        from airflow_provider_orchestration.run.wait.watch import Watch
 
         self._waits_for = run.instance_id
         watch = Watch(run.instance_id, self.log, **limits)
@@ -197,8 +197,8 @@ class RunWorkflowOperator(FormanceOperator):
 
     def _conclude(self, run: TaskRun, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Turn a verdict into the task's end. What the instance itself says goes before what the verdict says."""
-        from airflow_provider_orchestration.run.outcome import Outcome, State
-        from airflow_provider_orchestration.run.watch import describe_stage
+        from airflow_provider_orchestration.run.judge.outcome import Outcome, State
+        from airflow_provider_orchestration.run.wait.watch import describe_stage
 
         goes_on = (
             f"Instance {run.instance_id} goes on; this task has stopped watching it. Clear it once the instance has "
@@ -242,7 +242,8 @@ class RunWorkflowOperator(FormanceOperator):
 
     def _last_look(self, instance_id: str, verdict: Verdict, context: Context) -> tuple[Instance, Outcome]:
         """Read the instance after a verdict; at the deadline also ask it to cancel, where that is wanted."""
-        from airflow_provider_orchestration.run.ending import ask_to_cancel, read_instance
+        from airflow_provider_orchestration.run.judge.reading import read_instance
+        from airflow_provider_orchestration.run.wait.cancel import ask_to_cancel
 
         if verdict.verdict != "deadline":
             return read_instance(self.client, instance_id)
@@ -259,7 +260,7 @@ class RunWorkflowOperator(FormanceOperator):
         )
 
     def _look_whether_alive(self, instance_id: str, context: Context) -> tuple[Instance, Outcome]:
-        from airflow_provider_orchestration.run.ending import look_whether_alive
+        from airflow_provider_orchestration.run.judge.death import look_whether_alive
 
         return look_whether_alive(self.client, instance_id, self.log, lambda seconds: self.pause(seconds, context))
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_orchestration.exceptions import EventNotTakenError, FlowsApiError
 from airflow_provider_orchestration.operators.base import FormanceOperator, positive_seconds
-from airflow_provider_orchestration.run.failing import task_failures
+from airflow_provider_orchestration.run.judge.failing import task_failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from airflow_provider_orchestration.run.sending import EventSending
-    from airflow_provider_orchestration.run.watch import Limits, Verdict
+    from airflow_provider_orchestration.run.event.sending import EventSending
+    from airflow_provider_orchestration.run.wait.watch import Limits, Verdict
 
 
 class SendEventOperator(FormanceOperator):
@@ -87,13 +87,13 @@ class SendEventOperator(FormanceOperator):
 
     def execute_at_stage(self, context: Context, event: object = None) -> dict[str, Any]:
         """Go on after the triggerer has waited for the stage."""
-        from airflow_provider_orchestration.run.watch import Verdict
+        from airflow_provider_orchestration.run.wait.watch import Verdict
 
         with task_failures():
             return self._at_stage(Verdict.from_event(event, self.instance_id), context)
 
     def _sending(self, context: Context) -> EventSending:
-        from airflow_provider_orchestration.run.sending import EventSending
+        from airflow_provider_orchestration.run.event.sending import EventSending
 
         return EventSending(
             context,
@@ -107,8 +107,8 @@ class SendEventOperator(FormanceOperator):
         )
 
     def _wait_for_stage(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_orchestration.run.event import EventWatch
-        from airflow_provider_orchestration.run.waiting import wait_for_verdict
+        from airflow_provider_orchestration.run.event.stage import EventWatch
+        from airflow_provider_orchestration.run.wait.in_worker import wait_for_verdict
 
         limits: Limits = {
             "deadline": None if self.wait_timeout is None else time.time() + self.wait_timeout,

@@ -20,12 +20,12 @@ from airflow_provider_orchestration.exceptions import (
     InvalidInputError,
     NotFoundError,
 )
-from airflow_provider_orchestration.run.ending import read_instance
-from airflow_provider_orchestration.run.failing import task_failures
-from airflow_provider_orchestration.run.outcome import Outcome, State, judge, sign_of_death
-from airflow_provider_orchestration.run.progress import failure
-from airflow_provider_orchestration.run.result import result_of, with_transactions
-from airflow_provider_orchestration.run.watch import Verdict, Watch, take_look
+from airflow_provider_orchestration.run.judge.failing import task_failures
+from airflow_provider_orchestration.run.judge.outcome import Outcome, State, judge, sign_of_death
+from airflow_provider_orchestration.run.judge.reading import read_instance
+from airflow_provider_orchestration.run.judge.result import result_of, with_transactions
+from airflow_provider_orchestration.run.judge.stages import failure
+from airflow_provider_orchestration.run.wait.watch import Verdict, Watch, take_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.api.models import Instance
-    from airflow_provider_orchestration.run.watch import Look
+    from airflow_provider_orchestration.run.wait.watch import Look
 
 #: Looks that must all say "no such instance" before it is believed: a new instance is not found for a moment.
 _NOT_FOUND_LOOKS = 3

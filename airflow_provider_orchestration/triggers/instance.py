@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_orchestration.run.watch import Watch
+    from airflow_provider_orchestration.run.wait.watch import Watch
 
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:
@@ -100,9 +100,9 @@ class InstanceEndTrigger(_FormanceTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event."""
-        from airflow_provider_orchestration.run.poller import poller_for
-        from airflow_provider_orchestration.run.waiters import Interval
-        from airflow_provider_orchestration.run.watch import Verdict
+        from airflow_provider_orchestration.run.wait.poller import poller_for
+        from airflow_provider_orchestration.run.wait.waiters import Interval
+        from airflow_provider_orchestration.run.wait.watch import Verdict
 
         try:
             async with asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.time())):
@@ -113,7 +113,7 @@ class InstanceEndTrigger(_FormanceTrigger):
         yield _event(verdict.as_event())
 
     def _watch(self) -> Watch:
-        from airflow_provider_orchestration.run.watch import Watch
+        from airflow_provider_orchestration.run.wait.watch import Watch
 
         return Watch(self.instance_id, self.log, **{name: self.__dict__[name] for name in self._limits})
 
@@ -126,8 +126,8 @@ class InstanceEndTrigger(_FormanceTrigger):
         """
         if not self.cancel_on_kill or self.task_instance is None:
             return
-        from airflow_provider_orchestration.run.kill import cancel_if_marked_failed
-        from airflow_provider_orchestration.run.poller import poller_for
+        from airflow_provider_orchestration.run.wait.kill import cancel_if_marked_failed
+        from airflow_provider_orchestration.run.wait.poller import poller_for
 
         poller = poller_for(self.formance_conn_id)
         # In this task's context, or its log would not hold what was seen.
@@ -152,7 +152,7 @@ class EventStageTrigger(InstanceEndTrigger):
         super().__init__(event=event, **arguments)
 
     def _watch(self) -> Watch:
-        from airflow_provider_orchestration.run.event import EventWatch
+        from airflow_provider_orchestration.run.event.stage import EventWatch
 
         limits = {name: self.__dict__[name] for name in self._limits}
         return EventWatch(self.instance_id, self.log, event=self.event, **limits)
@@ -193,8 +193,8 @@ class RecoveryTrigger(_FormanceTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event."""
-        from airflow_provider_orchestration.run.poller import poller_for
-        from airflow_provider_orchestration.run.recovery import Search
+        from airflow_provider_orchestration.run.submit.recovery import Search
+        from airflow_provider_orchestration.run.wait.poller import poller_for
 
         search = Search(self.workflow_id, self.run_key, self.since, self.log)
         found = await poller_for(self.formance_conn_id).find(search, self.until, self.poll_interval)

@@ -92,7 +92,7 @@ class Client:
         if self.order.get("modules"):
             # What any provider that speaks HTTP has loaded, and a triggerer, too.
             import airflow_provider_orchestration.api.client
-            import airflow_provider_orchestration.run.poller  # noqa: F401
+            import airflow_provider_orchestration.run.wait.poller  # noqa: F401
         return [self._wait(str(number), IdleTrigger(number)) for number in range(self.order["tasks"])]
 
     def _formance(self) -> list[Coroutine[Any, Any, Any]]:

@@ -135,8 +135,8 @@ _SEND = {
 
 def crossing(bench: Bench) -> dict[int, dict[str, float]]:
     """Return what one list of some that wait costs the client, and what reading each of them does: seconds of CPU."""
-    from airflow_provider_orchestration.run.lists import running_ids
-    from airflow_provider_orchestration.run.watch import take_look
+    from airflow_provider_orchestration.run.wait.lists import running_ids
+    from airflow_provider_orchestration.run.wait.watch import take_look
 
     found = {}
     for number in (1, 2, 3, 5, 10, 20):

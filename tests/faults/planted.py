@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from airflow_provider_orchestration.run import again, submission
+from airflow_provider_orchestration.run.submit import again, submission
 
 
 def assert_found(machine: type[RuleBasedStateMachine], how: settings, told: str) -> None:

@@ -16,9 +16,9 @@ def _settings(conn: Any) -> Any:
 #: The full name of each, and its value.
 QUICK: dict[str, Any] = {
     "airflow_provider_orchestration.hooks.orchestration.settings_from_connection": _settings,
-    "airflow_provider_orchestration.run.ending.PROBE_PAUSE": 0.2,
-    "airflow_provider_orchestration.run.watch.Watch.FIRST_HISTORY": 0.1,
-    "airflow_provider_orchestration.run.watch.Watch.DEATH_PAUSE": 0.2,
+    "airflow_provider_orchestration.run.judge.death.PROBE_PAUSE": 0.2,
+    "airflow_provider_orchestration.run.wait.watch.Watch.FIRST_HISTORY": 0.1,
+    "airflow_provider_orchestration.run.wait.watch.Watch.DEATH_PAUSE": 0.2,
 }
 
 

@@ -27,7 +27,7 @@ from tests.faults.quick import make_quick
 from tests.support.task_life import DagRun, TaskInstance, one_event
 
 #: What an execution loads when it acts; here before the first fork.
-LOADED = ("airflow_provider_orchestration.api.client", "airflow_provider_orchestration.run.submission")
+LOADED = ("airflow_provider_orchestration.api.client", "airflow_provider_orchestration.run.submit.submission")
 
 
 class Airflow:

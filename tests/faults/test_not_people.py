@@ -142,7 +142,7 @@ def test_trigger_is_told_to_stop(payout, emulator, airflow_says, state, cancel_o
 @mode
 def test_marked_failed_while_the_server_does_not_answer(payout, emulator, airflow_says, monkeypatch, deferrable):
     """The request to cancel is made once and quickly: Airflow ends the process 5 s after it asked."""
-    monkeypatch.setattr("airflow_provider_orchestration.run.kill.CANCEL_TIMEOUT", 0.3)
+    monkeypatch.setattr("airflow_provider_orchestration.run.wait.kill.CANCEL_TIMEOUT", 0.3)
     pay = payout(APPROVAL)
     task = pay.task(life=SteppedLife, deferrable=deferrable, cancel_on_kill=True)
     execution = task.begin_waiting()

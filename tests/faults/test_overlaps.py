@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
-from airflow_provider_orchestration.run import submission
-from airflow_provider_orchestration.run.deciding import forgotten
 from airflow_provider_orchestration.run.record import Decision, RunRecord
+from airflow_provider_orchestration.run.submit import submission
+from airflow_provider_orchestration.run.submit.deciding import forgotten
 from tests.faults.execution import Execution, SteppedLife
 from tests.faults.payout import AMOUNT, APPROVAL, Payout, failing
 from tests.faults.planted import assert_found, submits_when_unknown
@@ -288,7 +288,7 @@ SETTINGS = settings(
 def machine(payout, emulator, connect, monkeypatch) -> type[Overlaps]:
     connect(extra={"read_timeout": 0.3, "connect_timeout": 0.3})
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: {}))
-    monkeypatch.setattr("airflow_provider_orchestration.run.ending.PROBE_PAUSE", 0.002)
+    monkeypatch.setattr("airflow_provider_orchestration.run.judge.death.PROBE_PAUSE", 0.002)
     return type("BoundOverlaps", (Overlaps,), {"make_payout": staticmethod(payout), "emulator": emulator})
 
 

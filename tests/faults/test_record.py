@@ -93,7 +93,7 @@ def test_deleted_by_hand_and_the_stack_cannot_be_read(payout, emulator, operatio
 @mode
 def test_no_record_and_an_old_run_whose_history_is_forgotten(payout, emulator, monkeypatch, deferrable):
     """It can be nobody's any more, and must not keep a task that never submitted anything from it for ever."""
-    monkeypatch.setattr("airflow_provider_orchestration.run.recovery.HISTORY_BEGINS_WITHIN", -10.0)
+    monkeypatch.setattr("airflow_provider_orchestration.run.submit.recovery.HISTORY_BEGINS_WITHIN", -10.0)
     pay = payout()
     old = pay.hook.run_workflow(pay.id, {"amount": "1", "airflow_run_key": "old"}).id
     wait_for(lambda: pay.has_succeeded(old))
@@ -261,7 +261,7 @@ def test_slept_before_the_intent(payout, point, deferrable):
 @mode
 def test_slept_long_between_intent_and_submission(payout, monkeypatch, deferrable):
     """It writes the intent again before it sends, and is refused there."""
-    monkeypatch.setattr("airflow_provider_orchestration.run.submission.FENCE_HOLDS", 0.1)
+    monkeypatch.setattr("airflow_provider_orchestration.run.submit.submission.FENCE_HOLDS", 0.1)
     pay, task, sleeper = sleeping(payout, "after write intent", deferrable)
     task.finish(task.begin())
     assert_unknown(pay, task, instances=0)

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess
-from airflow_provider_orchestration.run import again, submission
-from airflow_provider_orchestration.run.deciding import forgotten
-from airflow_provider_orchestration.run.outcome import Outcome, State
+from airflow_provider_orchestration.run.judge.outcome import Outcome, State
 from airflow_provider_orchestration.run.record import Decision, RunRecord
+from airflow_provider_orchestration.run.submit import again, submission
+from airflow_provider_orchestration.run.submit.deciding import forgotten
 from tests.faults.payout import AMOUNT, Payout, failing
 from tests.faults.planted import assert_found, submits_when_unknown
 from tests.support.task_life import TaskLife

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
-from airflow_provider_orchestration.run.watch import Look, Verdict, Watch
+from airflow_provider_orchestration.run.wait.watch import Look, Verdict, Watch
 from tests.faults.execution import SteppedLife
 from tests.faults.payout import (
     APPROVAL,

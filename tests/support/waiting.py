@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from airflow_provider_orchestration.run.poller import Poller, poller_for
-from airflow_provider_orchestration.run.waiters import Interval
-from airflow_provider_orchestration.run.watch import Verdict, Watch
+from airflow_provider_orchestration.run.wait.poller import Poller, poller_for
+from airflow_provider_orchestration.run.wait.waiters import Interval
+from airflow_provider_orchestration.run.wait.watch import Verdict, Watch
 from tests.support.flows import Flows, wait_event
 
 CONNECTION = "formance_default"

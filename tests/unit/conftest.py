@@ -50,13 +50,13 @@ def impatient(monkeypatch) -> None:
     """Pauses that are made for a real server's pace, cut to that of the emulator."""
     package = "airflow_provider_orchestration"
     for name, seconds in {
-        "run.watch.Watch.FIRST_HISTORY": 0.05,
-        "run.watch.Watch.DEATH_PAUSE": 0.3,
-        "run.ending.PROBE_PAUSE": 0.1,
-        "run.sending._SHORT_PAUSE": 0.05,
-        "run.sending._LOST_AFTER": 0.6,
+        "run.wait.watch.Watch.FIRST_HISTORY": 0.05,
+        "run.wait.watch.Watch.DEATH_PAUSE": 0.3,
+        "run.judge.death.PROBE_PAUSE": 0.1,
+        "run.event.sending._SHORT_PAUSE": 0.05,
+        "run.event.sending._LOST_AFTER": 0.6,
         "sensors.instance._NOT_FOUND_PAUSE": 0.05,
-        "run.poller._NEWCOMER_WAITS": 0.1,
+        "run.wait.poller._NEWCOMER_WAITS": 0.1,
     }.items():
         monkeypatch.setattr(f"{package}.{name}", seconds)
 

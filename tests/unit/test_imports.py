@@ -31,18 +31,27 @@ ALLOWED = {
     "emulator": set(),
     "get_provider_info": set(),
 }
+# The rooms of a part, each with those that it may import. A module outside of them is below all rooms.
+ROOMS = {
+    "run": {
+        "judge": set(),
+        "submit": {"judge"},
+        "wait": {"judge", "submit"},
+        "event": {"judge", "submit", "wait"},
+    },
+}
 # What must be loaded only when something is done.
 HEAVY = ("requests", "authlib", "fastapi", f"{PACKAGE}.emulator", f"{PACKAGE}.api.models", f"{PACKAGE}.api.client")
 
 MODULES = sorted(path.relative_to(FOLDER.parent) for path in FOLDER.rglob("*.py"))
 
 
-def _part(module: str) -> str:
-    """Return the part of the package that a dotted name belongs to: "api" for "<package>.api.client"."""
-    return module.removeprefix(PACKAGE).strip(".").partition(".")[0]
+def _part(module: str, of: str = PACKAGE) -> str:
+    """Return the part of a package that a dotted name belongs to: "api" for "<package>.api.client"."""
+    return module.removeprefix(of).strip(".").partition(".")[0]
 
 
-def _imported_parts(path: Path) -> set[str]:
+def _imported(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse((FOLDER.parent / path).read_text())):
         if isinstance(node, ast.Import):
@@ -51,7 +60,11 @@ def _imported_parts(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             # `from package import part` names a part by what it imports.
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {_part(name) for name in names if name == PACKAGE or name.startswith(PACKAGE + ".")} - {"__version__", ""}
+    return {name for name in names if name == PACKAGE or name.startswith(PACKAGE + ".")}
+
+
+def _imported_parts(path: Path) -> set[str]:
+    return {_part(name) for name in _imported(path)} - {"__version__", ""}
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name or path.stem != "__init__"], ids=str)
@@ -62,6 +75,19 @@ def test_imports_go_one_way(path):
         return
     assert part in ALLOWED, f"{path}: say in ALLOWED what this part may import"
     assert _imported_parts(path) - {part} <= ALLOWED[part]
+
+
+@pytest.mark.parametrize("part", ROOMS)
+def test_rooms_of_a_part_import_one_way(part):
+    package, rooms = f"{PACKAGE}.{part}", ROOMS[part]
+    seen = set()
+    for path in (path for path in MODULES if path.parts[1] == part and path.stem != "__init__"):
+        room = path.parts[2] if len(path.parts) > 3 else None
+        seen.add(room)
+        names = {name for name in _imported(path) if name.startswith(package + ".")}
+        imported = {_part(name, package) for name in names} & rooms.keys()
+        assert imported <= (rooms[room] | {room} if room else set()), path
+    assert seen - {None} == rooms.keys()
 
 
 def _dag_side_modules() -> list[str]:

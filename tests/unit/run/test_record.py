@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_orchestration.exceptions import RecordError
-from airflow_provider_orchestration.run.again import Ask
 from airflow_provider_orchestration.run.record import (
     VERSION,
     Earlier,
@@ -22,6 +21,7 @@ from airflow_provider_orchestration.run.record import (
     new_run_key,
     task_name,
 )
+from airflow_provider_orchestration.run.submit.again import Ask
 from tests.support.task_life import StaleExecutionError, StateStore
 from tests.support.things import run_record
 

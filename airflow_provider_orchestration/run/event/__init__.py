@@ -1,0 +1,1 @@
+"""Send an event once, to the stage that waits for it."""

@@ -1,0 +1,80 @@
+"""
+Which stage takes an event, and whether it did.
+
+Flows answers 204 and loses an event that no stage is listening for (flows-api, "What bites", 6): so the stage is found
+first, and its end is the only proof that it took the event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from airflow_provider_orchestration.run.definition import stages_of
+from airflow_provider_orchestration.run.judge.outcome import judge
+from airflow_provider_orchestration.run.judge.stages import current_stage, stage_label
+from airflow_provider_orchestration.run.wait.watch import Look, Verdict, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_orchestration.api.models import Instance, StageHistory
+
+
+def event_of_stage(instance: Instance, stage: int, history: Sequence[StageHistory] | None) -> str | None:
+    """
+    Return the event that a stage waits for: None for other kinds, and ``""`` where a variable hides it.
+
+    A stage that has begun shows the name with its variables filled in only in the history.
+    """
+    if history is not None and stage < len(history) and history[stage].name == "RunWaitEvent":
+        return str(history[stage].input.get("event") or "")
+    stages = stages_of(instance.workflow)
+    if stage >= len(stages):
+        return None
+    name = stages[stage].event
+    return "" if name is not None and "${" in name else name
+
+
+def stages_to_come(instance: Instance, after: int, event: str) -> list[int]:
+    """Return the stages after one that wait for this event, or may do so (a variable hides the name)."""
+    return [
+        stage.number
+        for stage in stages_of(instance.workflow)[after + 1 :]
+        if event_of_stage(instance, stage.number, None) in (event, "")
+    ]
+
+
+def stage_ended(instance: Instance, stage: int) -> bool:
+    """Tell whether a stage ended, and without an error."""
+    return any(one.stage == stage and one.terminated_at is not None and not one.error for one in instance.status)
+
+
+@dataclass(slots=True)
+class EventWatch(Watch):
+    """Watches until a stage waits for the event: the verdict is ``ready`` with that stage, or says why none will."""
+
+    reads_always: ClassVar[bool] = True
+
+    event: str = ""
+
+    @property
+    def wants_history(self) -> bool:
+        """Always: only a full look tells the stage."""
+        return True
+
+    def _judge(self, instance: Instance, look: Look) -> Verdict | None:
+        for line in self._progress.lines(instance):
+            self.log.info("%s", line)
+        outcome = judge(instance)
+        if outcome.ended:
+            return Verdict("ended", self.instance_id, outcome.stage, f"it has {outcome.state}")
+        stage = current_stage(instance)
+        begun = max((one.stage for one in instance.status), default=-1)
+        if stage is not None and event_of_stage(instance, stage, look.history) == self.event:
+            return Verdict("ready", self.instance_id, stage)
+        hidden = stage is not None and event_of_stage(instance, stage, look.history) == ""
+        if not hidden and not stages_to_come(instance, begun, self.event):
+            at = stage_label(begun if begun >= 0 else None, stages_of(instance.workflow))
+            return Verdict("never", self.instance_id, stage, f"it is at {at}, and no later stage waits for it")
+        return self._dead(instance, look, self.clock())

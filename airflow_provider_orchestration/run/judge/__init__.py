@@ -1,0 +1,1 @@
+"""What an instance is: read whole, judged, and what of it a task tells."""

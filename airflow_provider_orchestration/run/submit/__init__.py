@@ -1,0 +1,1 @@
+"""Submit once: the record decides, the fence stands before each POST, what was lost is looked for."""

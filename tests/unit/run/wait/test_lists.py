@@ -1,0 +1,55 @@
+"""What a list says of who runs and who has ended; it is read for nothing else, and away from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from airflow_provider_orchestration.run.wait.lists import LIST_FROM, confirm_ended, running_ids
+from airflow_provider_orchestration.run.wait.poller import Poller
+from tests.support.waiting import Crowd, all_of, begin, run, until
+
+
+def test_a_list_names_those_that_run(flows):
+    crowd = Crowd(flows, 3)
+    assert running_ids(flows.client, crowd.workflow_id) == set(crowd.ids)
+    crowd.go(crowd.ids[1])
+    assert running_ids(flows.client, crowd.workflow_id) == {crowd.ids[0], crowd.ids[2]}
+
+
+def test_of_those_that_vanished_only_what_another_list_misses_too_has_ended(flows):
+    crowd = Crowd(flows, 3)
+    crowd.go(crowd.ids[0])
+    assert confirm_ended(flows.client, crowd.workflow_id, set(crowd.ids)) == {crowd.ids[0]}
+    asked = flows.emulator.counters()["requests"]
+    assert (asked["list_instances"], asked["get_workflow"]) == (1, 1)
+
+
+def test_none_has_ended_for_sure_whose_workflow_was_deleted(flows):
+    crowd = Crowd(flows, 2)
+    flows.client.delete_workflow(crowd.workflow_id)
+    # The server leaves them out, though they run.
+    assert running_ids(flows.client, crowd.workflow_id) == frozenset()
+    assert confirm_ended(flows.client, crowd.workflow_id, set(crowd.ids)) == frozenset()
+
+
+def test_lists_are_read_and_decoded_one_at_a_time_in_a_thread_of_their_own(flows, monkeypatch):
+    crowd, other = Crowd(flows, LIST_FROM), Crowd(flows, LIST_FROM)
+    monkeypatch.setenv("AIRFLOW__FORMANCE__STAGE_READS_PER_SECOND", "0")
+    readers: set[str] = set()
+
+    def watched(client, workflow_id):
+        readers.add(threading.current_thread().name)
+        return running_ids(client, workflow_id)
+
+    monkeypatch.setattr("airflow_provider_orchestration.run.wait.poller.running_ids", watched)
+
+    async def scene(poller: Poller) -> None:
+        tasks = begin(poller, crowd.ids, crowd.workflow_id) + begin(poller, other.ids, other.workflow_id)
+        await until(lambda: flows.asked("list_instances") >= 6)
+        await asyncio.to_thread(crowd.go)
+        await asyncio.to_thread(other.go)
+        assert await all_of(tasks) == crowd.ends + other.ends
+
+    run(scene)
+    assert readers == {"formance-poller-lists_0"}
