@@ -20,10 +20,10 @@ import uvicorn
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.importer import import_from_string
 
-from airflow_provider_orchestration.emulator.app import App
-from airflow_provider_orchestration.emulator.auth import FULL, READ_ONLY, Authority, Client
-from airflow_provider_orchestration.emulator.engine import Pace
-from airflow_provider_orchestration.emulator.world import World
+from airflow_provider_orchestration.emulator.http.app import App
+from airflow_provider_orchestration.emulator.world.auth import FULL, READ_ONLY, Authority, Client
+from airflow_provider_orchestration.emulator.world.engine import Pace
+from airflow_provider_orchestration.emulator.world.world import World
 
 _KEEP_ALIVE = 300  # seconds that an idle connection is kept, as the gateway of a stack keeps it
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_orchestration.emulator.engine import Engine, Pace
-from airflow_provider_orchestration.emulator.golang import NANOSECONDS
-from airflow_provider_orchestration.emulator.models import Instance, Start, Workflow
-from airflow_provider_orchestration.emulator.signals import Signals
-from airflow_provider_orchestration.emulator.state import State
+from airflow_provider_orchestration.emulator.go.golang import NANOSECONDS
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess
-from airflow_provider_orchestration.emulator.timers import Timers
-from airflow_provider_orchestration.emulator.triggers import Bus
+from airflow_provider_orchestration.emulator.world.engine import Engine, Pace
+from airflow_provider_orchestration.emulator.world.models import Instance, Start, Workflow
+from airflow_provider_orchestration.emulator.world.signals import Signals
+from airflow_provider_orchestration.emulator.world.state import State
+from airflow_provider_orchestration.emulator.world.timers import Timers
+from airflow_provider_orchestration.emulator.world.triggers import Bus
 
 START = 1_800_000_000
 

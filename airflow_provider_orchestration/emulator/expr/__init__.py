@@ -1,0 +1,1 @@
+"""The expressions of Flows triggers: parsed, checked, evaluated, as expr-lang does."""
