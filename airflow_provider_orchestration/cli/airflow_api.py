@@ -14,7 +14,8 @@ from urllib.parse import quote
 import msgspec
 
 from airflow_provider_orchestration.exceptions import FormanceError
-from airflow_provider_orchestration.run.record import STORE_KEYS, RunRecord, as_json, record_from
+from airflow_provider_orchestration.run.record import RunRecord
+from airflow_provider_orchestration.run.store import STORE_KEYS, as_json, record_from
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_provider_orchestration.cli.airflow_api import AirflowApi, AirflowApiError, Task
+from airflow_provider_orchestration.cli.airflow_api import AirflowApi, Task
 from airflow_provider_orchestration.cli.shared import (
     candidate_as_json,
     command,
@@ -25,7 +25,8 @@ from airflow_provider_orchestration.cli.shared import (
 from airflow_provider_orchestration.exceptions import FormanceError, InvalidInputError, NotFoundError, RecordError
 from airflow_provider_orchestration.run.judge.outcome import State
 from airflow_provider_orchestration.run.judge.reading import read_instance
-from airflow_provider_orchestration.run.record import Decision, Phase, RunRecord, task_name
+from airflow_provider_orchestration.run.keys import position_name, run_keys_in
+from airflow_provider_orchestration.run.record import Decision, Phase, RunRecord
 from airflow_provider_orchestration.run.submit import deciding
 from airflow_provider_orchestration.run.submit.recovery import Candidate, KeyScan
 
@@ -60,9 +61,9 @@ class _Case:
         return cls(what, args, api, task, api.record(task))
 
     @property
-    def name(self) -> str:
+    def position(self) -> str:
         task = self.task
-        return task_name(task.dag_id, task.dag_run_id, task.task_id, task.map_index, None)
+        return position_name(task.dag_id, task.dag_run_id, task.task_id, task.map_index)
 
     def decision(self, instance_id: str | None = None) -> Decision:
         return Decision(self.what, self.api.user(), datetime.now(UTC).isoformat(timespec="seconds"), instance_id)
@@ -122,7 +123,7 @@ def adopt(args: Namespace) -> None:
         by = case.decision(instance.id)
         if case.record is None or case.record.phase is Phase.BEGUN:
             case.tell("No submission of this task is on record: a new record is made.")
-            record = deciding.record_for(instance, key, case.name, case.task.max_tries, by)
+            record = deciding.record_for(instance, key, case.position, case.task.max_tries, by)
         else:
             with _refusing(f"instance {instance.id} cannot be adopted"):
                 record = deciding.adopted(case.record, instance, key, _named(case.record, client), by)
@@ -198,13 +199,13 @@ def _read(client: FlowsClient, instance_id: str) -> tuple[Instance, Outcome]:
 def _own_key(case: _Case, client: FlowsClient, instance: Instance, outcome: Outcome) -> str | None:
     """Tell what the instance is, and return the run key that proves whose it is, if there is one."""
     candidate = KeyScan().candidate(client, instance, retries=None)
-    keys = deciding.run_keys_in(candidate.texts)
+    keys = run_keys_in(candidate.texts)
     case.tell(
         f"Instance {instance.id}: {outcome.state}, created {instance.created_at.isoformat()}, of workflow "
         f"{instance.workflow_id} ({instance.workflow.name if instance.workflow else '?'})"
     )
     with _refusing(f"instance {instance.id} cannot be adopted"):
-        key = deciding.own_key(keys, _names(case, keys))
+        key = deciding.own_key(keys, case.position)
     if key is None and case.record and case.record.workflow_id and candidate.has_key(case.record.run_key):
         key = case.record.run_key
     if key is not None:
@@ -214,26 +215,6 @@ def _own_key(case: _Case, client: FlowsClient, instance: Instance, outcome: Outc
     else:
         case.tell("It bears no run key: nothing but your word says whose it is.")
     return key
-
-
-def _names(case: _Case, keys: list[str]) -> list[str]:
-    """Return what this task's run keys begin with; without a record, also a ``run_key_name``."""
-    names = list(deciding.names_of(case.record, case.name))
-    for key in keys if case.record is None else ():
-        position = deciding.position_of(key)
-        if position[:2] == (case.task.dag_id, case.task.dag_run_id) and not _is_task(case.api, position):
-            names.append(deciding.name_of(key))
-    return names
-
-
-def _is_task(api: AirflowApi, position: tuple[str, str, str, int]) -> bool:
-    try:
-        api.task(*position)
-    except AirflowApiError as error:
-        if error.status_code == 404:
-            return False
-        raise
-    return True
 
 
 def _named(record: RunRecord, client: FlowsClient) -> State | None:

@@ -22,8 +22,8 @@ from airflow_provider_orchestration.cli.shared import (
     write_line,
 )
 from airflow_provider_orchestration.exceptions import FormanceError, InvalidInputError, RecordError
+from airflow_provider_orchestration.run.keys import read_run_key, run_keys_in
 from airflow_provider_orchestration.run.record import Phase, RunRecord
-from airflow_provider_orchestration.run.submit.deciding import position_of, run_keys_in
 from airflow_provider_orchestration.run.submit.recovery import CLOCK_MARGIN, KeyScan
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ class Row:
 
     dag_id: str
     run_id: str
-    #: For a run that is known by its key only, the name in the key (see ``run_key_name``).
     task_id: str
     map_index: int = -1
     task_state: str | None = None
@@ -147,7 +146,8 @@ class _Found:
     def add_instance(self, candidate: Candidate, instance: Instance) -> None:
         """Add what the run keys of an instance say, where no record names it."""
         for key in run_keys_in(candidate.texts):
-            position = position_of(key)
+            said = read_run_key(key)
+            position = (said.dag_id, said.run_id, said.task_id, said.map_index)
             if self.args.dag_id not in (None, position[0]) or self.args.run_id not in (None, position[1]):
                 continue
             if position not in self.tasks:
@@ -183,9 +183,7 @@ class _Found:
 def _stray(position: _Position, task: Row | None, key: str) -> Row:
     row = Row(*position)
     if task is None:
-        row.note = (
-            "Airflow has no such task: the run key has a name of its own (run_key_name), or is of another Airflow"
-        )
+        row.note = "Airflow has no such task: the run key is of another Airflow, or of a task or DAG run that is gone"
         return row
     row.task_state = task.task_state
     if any(earlier["run_key"] == key for earlier in task.earlier):

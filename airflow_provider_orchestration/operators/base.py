@@ -10,6 +10,9 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 
 from airflow_provider_orchestration.run import settings
+from airflow_provider_orchestration.run.durations import Duration, seconds_of
+from airflow_provider_orchestration.run.submit.door import OneDoor
+from airflow_provider_orchestration.run.templates import TextFields
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,32 +30,22 @@ def default_deferrable() -> bool:
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
-def positive_seconds(name: str, value: object, *, optional: bool = True) -> float | None:
-    """
-    Return a number of seconds above 0 (None only where it is optional).
-
-    :raises ValueError: naming the argument and the value.
-    """
-    if value is None and optional:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be a number of seconds above 0{' or None' if optional else ''}, not {value!r}")
-    return float(value)
-
-
 def check_attempts(value: object) -> None:
     """Check ``fail_after_attempts``. :raises ValueError: it is neither None nor a whole number from 1."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ValueError(f"fail_after_attempts must be a whole number from 1 or None, not {value!r}")
 
 
-class FormanceOperator(BaseOperator):
+class FormanceOperator(OneDoor, TextFields, BaseOperator):
     """
     The base of the operators.
 
+    A duration is a number of seconds, a ``timedelta`` or a ``pendulum.Duration``. Templates give text, also in a DAG
+    that renders native objects.
+
     :param formance_conn_id: the Airflow connection of type ``formance``.
     :param deferrable: wait in the triggerer; default ``[operators] default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks, in the worker and in the triggerer; default ``[formance]
+    :param poll_interval: time between two looks, in the worker and in the triggerer; default ``[formance]
         poll_interval``, 10.
     """
 
@@ -61,13 +54,13 @@ class FormanceOperator(BaseOperator):
         *,
         formance_conn_id: str = "formance_default",
         deferrable: bool | None = None,
-        poll_interval: float | None = None,
+        poll_interval: Duration | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.formance_conn_id = formance_conn_id
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-        self.poll_interval = positive_seconds("poll_interval", poll_interval) or settings.poll_interval()
+        self.poll_interval = seconds_of("poll_interval", poll_interval) or settings.poll_interval()
         self._told_to_stop = False
         self._stop_unhandled = False
         self._cancel_asked = False

@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_orchestration.exceptions import CancelIgnoredError
-from airflow_provider_orchestration.operators.base import FormanceOperator, positive_seconds
+from airflow_provider_orchestration.operators.base import FormanceOperator
+from airflow_provider_orchestration.run.durations import Duration, in_words, seconds_of
 from airflow_provider_orchestration.run.judge.failing import task_failures
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class CancelWorkflowOperator(FormanceOperator):
     XCom: the return value is a dict as that of :class:`RunWorkflowOperator`, and ``cancel_asked``.
 
     :param instance_id: the instance (templated).
-    :param cancel_timeout: seconds for which it looks whether the instance ends. Default 60.
+    :param cancel_timeout: duration for which it looks whether the instance ends. Default 60 s.
     :param on_ignored: ``"fail"`` (default), or ``"warn"`` to end green with a warning where the instance goes on.
-    :param poll_interval: seconds between two looks. Default 5.
+    :param poll_interval: duration between two looks. Default 5 s.
     :param deferrable: look in the triggerer. Default ``[operators] default_deferrable``.
     :param formance_conn_id: the Airflow connection. Default ``formance_default``.
     :raises ValueError: an argument is not possible.
@@ -47,16 +48,16 @@ class CancelWorkflowOperator(FormanceOperator):
         self,
         *,
         instance_id: str,
-        cancel_timeout: float = 60.0,
+        cancel_timeout: Duration = 60.0,
         on_ignored: str = "fail",
-        poll_interval: float | None = 5.0,
+        poll_interval: Duration | None = 5.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(poll_interval=poll_interval, **kwargs)
         if on_ignored not in ("fail", "warn"):
             raise ValueError(f'on_ignored must be "fail" or "warn", not {on_ignored!r}')
         self.instance_id = instance_id
-        self.cancel_timeout = positive_seconds("cancel_timeout", cancel_timeout, optional=False) or 60.0
+        self.cancel_timeout = seconds_of("cancel_timeout", cancel_timeout, optional=False) or 60.0
         self.on_ignored = on_ignored
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class CancelWorkflowOperator(FormanceOperator):
                 self.log.info("instance %s had already ended: %s", self.instance_id, outcome.state)
                 return self._result(instance, outcome, cancel_asked=False)
             if self.deferrable:
-                self._ask_and_defer(instance.workflow_id)
+                self._ask_and_defer(instance.workflow_id, context)
             instance, outcome = ask_to_cancel(
                 self.client,
                 self.instance_id,
@@ -83,20 +84,21 @@ class CancelWorkflowOperator(FormanceOperator):
             )
             return self._judge(instance, outcome, context)
 
-    def _ask_and_defer(self, workflow_id: str) -> NoReturn:
+    def _ask_and_defer(self, workflow_id: str, context: Context) -> NoReturn:
         from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
 
         self.client.cancel_event(self.instance_id)
         self.log.info("asked Flows to cancel instance %s", self.instance_id)
-        self.defer(
-            trigger=InstanceEndTrigger(
+        self.wait_in_triggerer(
+            context,
+            InstanceEndTrigger(
                 formance_conn_id=self.formance_conn_id,
                 instance_id=self.instance_id,
                 workflow_id=workflow_id,
                 poll_interval=self.poll_interval,
                 deadline=time.time() + self.cancel_timeout,
             ),
-            method_name="execute_complete",
+            "execute_complete",
         )
 
     def execute_complete(self, context: Context, event: object = None) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class CancelWorkflowOperator(FormanceOperator):
         else:
             ignored = (
                 f"Flows accepted the request to cancel instance {self.instance_id}, but it still ran "
-                f"{self.cancel_timeout:.0f} s later. The known servers ignore such requests: to stop it, end it in "
+                f"{in_words(self.cancel_timeout)} later. The known servers ignore such requests: to stop it, end it in "
                 "the engine behind Flows (Temporal)."
             )
             if self.on_ignored == "fail":

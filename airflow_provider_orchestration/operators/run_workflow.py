@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, StoppedWatchingError
-from airflow_provider_orchestration.operators.base import FormanceOperator, check_attempts, positive_seconds
+from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError
+from airflow_provider_orchestration.operators.base import FormanceOperator, check_attempts
+from airflow_provider_orchestration.run.durations import Duration, in_words, seconds_of
 from airflow_provider_orchestration.run.judge.failing import task_failures
 
 if TYPE_CHECKING:
@@ -31,25 +32,29 @@ class RunWorkflowOperator(FormanceOperator):
 
     XCom: ``instance_id`` as soon as it is known; the return value is a dict of ``instance_id``, ``workflow_id``,
     ``workflow_name``, ``state``, ``error``, ``run_key``, ``created_at``, ``terminated_at``, ``stages``,
-    ``transactions`` (amounts are strings) and ``taken_over``.
+    ``transactions`` and ``taken_over``. A posting's ``amount`` is a string where it is exact. From 2^53 on Flows rounds
+    it: where definition and variables do not prove it, it is None, with ``amount_rounded`` beside it.
 
     :param workflow_id: the workflow by id (templated). Give this or ``workflow_name``.
     :param workflow_name: the workflow by name (templated): the newest of that name that is not deleted.
     :param variables: its variables (templated), strings or whole numbers in the asset's smallest unit.
     :param wait_for_completion: False ends the task green as soon as the run was accepted.
-    :param run_timeout: seconds from the submission, the same over retries, clears and deferral, after which the task
+    Durations are seconds, a ``timedelta`` or a ``pendulum.Duration``.
+
+    :param run_timeout: duration from the submission, the same over retries, clears and deferral, after which the task
         fails without a retry while the run goes on. Default None: it waits for as long as the run takes.
-    :param cancel_on_timeout: then ask Flows to cancel, and look for ``cancel_timeout`` seconds whether it did.
-    :param cancel_timeout: seconds, default 60.
+    :param cancel_on_timeout: then ask Flows to cancel, and look for ``cancel_timeout`` whether it did.
+    :param cancel_timeout: duration, default 60 s.
     :param cancel_on_kill: ask Flows to cancel when a person marks the task failed while it waits.
-    :param run_key_name: a business identity such as an invoice number (templated), in the run key in place of task id
-        and map index.
-    :param recovery_timeout: seconds for which a run is looked for whose submission's answer was lost. Default 600.
-    :param poll_failure_timeout: seconds without one successful look after which the task fails (with retries; the run
+    :param run_key_name: a business identity such as an invoice number (templated), in the run key beside task id and
+        map index, which are positions. After anything was submitted, a clear that gives another name is refused; a
+        mapped task without one refuses any other values. One that renders to nothing is refused.
+    :param recovery_timeout: duration for which a run is looked for whose submission's answer was lost. Default 600 s.
+    :param poll_failure_timeout: duration without one successful look after which the task fails (with retries; the run
         goes on). Default None: failed looks are borne until the deadline.
     :param fail_after_attempts: failed attempts of one stage, which Flows would repeat without end, after which the task
         fails without a retry (the run goes on). Default None.
-    :param poll_interval: seconds between two looks. Default 10.
+    :param poll_interval: duration between two looks. Default 10 s.
     :param deferrable: wait in the triggerer. Default ``[operators] default_deferrable``.
     :param formance_conn_id: the Airflow connection. Default ``formance_default``.
     :raises ValueError: an argument is not possible.
@@ -66,13 +71,13 @@ class RunWorkflowOperator(FormanceOperator):
         workflow_name: str | None = None,
         variables: Mapping[str, Any] | None = None,
         wait_for_completion: bool = True,
-        run_timeout: float | None = None,
+        run_timeout: Duration | None = None,
         cancel_on_timeout: bool = False,
-        cancel_timeout: float = 60.0,
+        cancel_timeout: Duration = 60.0,
         cancel_on_kill: bool = False,
         run_key_name: str | None = None,
-        recovery_timeout: float = 600.0,
-        poll_failure_timeout: float | None = None,
+        recovery_timeout: Duration = 600.0,
+        poll_failure_timeout: Duration | None = None,
         fail_after_attempts: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -86,13 +91,14 @@ class RunWorkflowOperator(FormanceOperator):
         self.workflow_name = workflow_name
         self.variables = variables
         self.wait_for_completion = wait_for_completion
-        self.run_timeout = positive_seconds("run_timeout", run_timeout)
+        self.run_timeout = seconds_of("run_timeout", run_timeout)
         self.cancel_on_timeout = cancel_on_timeout
-        self.cancel_timeout = positive_seconds("cancel_timeout", cancel_timeout, optional=False) or 60.0
+        self.cancel_timeout = seconds_of("cancel_timeout", cancel_timeout, optional=False) or 60.0
         self.cancel_on_kill = cancel_on_kill
         self.run_key_name = run_key_name
-        self.recovery_timeout = positive_seconds("recovery_timeout", recovery_timeout, optional=False) or 600.0
-        self.poll_failure_timeout = positive_seconds("poll_failure_timeout", poll_failure_timeout)
+        self._named = run_key_name is not None
+        self.recovery_timeout = seconds_of("recovery_timeout", recovery_timeout, optional=False) or 600.0
+        self.poll_failure_timeout = seconds_of("poll_failure_timeout", poll_failure_timeout)
         self.fail_after_attempts = fail_after_attempts
         self._waits_for: str | None = None
 
@@ -141,8 +147,17 @@ class RunWorkflowOperator(FormanceOperator):
         from airflow_provider_orchestration.run.submit.again import Ask
         from airflow_provider_orchestration.run.submit.submission import TaskRun
 
-        ask = Ask(self.workflow_id, self.workflow_name, self.variables, self.run_timeout, self.run_key_name)
-        return TaskRun(context, ask, lambda: self.client, self.log, lambda: self._told_to_stop)
+        ti: Any = context["ti"]
+        ask = Ask(
+            self.workflow_id,
+            self.workflow_name,
+            self.variables,
+            self.run_timeout,
+            None if self.run_key_name is None else str(self.run_key_name).strip(),
+            named=self._named,
+            mapped=ti.map_index >= 0,
+        )
+        return TaskRun(context, ask, lambda: self.client, self.log, lambda: self._told_to_stop, resumed=self.came_back)
 
     def _follow(self, run: TaskRun, step: Step, context: Context) -> dict[str, Any]:
         """Go on from what was done first."""
@@ -150,9 +165,8 @@ class RunWorkflowOperator(FormanceOperator):
 
         if step is Step.RECOVER:
             return self._recover(run, context)
-        context["ti"].xcom_push("instance_id", run.instance_id)
         if step is Step.ALREADY_SUCCEEDED:
-            return {**(run.record.result or {}), "taken_over": True}
+            return run.succeeded_before()
         if step is Step.TAKE_OVER:
             try:
                 instance, outcome = self._look_whether_alive(run.instance_id, context)
@@ -176,8 +190,9 @@ class RunWorkflowOperator(FormanceOperator):
         if self.deferrable and not here:
             from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
 
-            self.defer(
-                trigger=InstanceEndTrigger(
+            self.wait_in_triggerer(
+                context,
+                InstanceEndTrigger(
                     formance_conn_id=self.formance_conn_id,
                     instance_id=run.instance_id,
                     workflow_id=run.record.workflow_id,
@@ -185,7 +200,7 @@ class RunWorkflowOperator(FormanceOperator):
                     cancel_on_kill=self.cancel_on_kill,
                     **limits,
                 ),
-                method_name="execute_complete",
+                "execute_complete",
             )
         from airflow_provider_orchestration.run.wait.in_worker import wait_for_verdict
         from airflow_provider_orchestration.run.wait.watch import Watch
@@ -200,17 +215,15 @@ class RunWorkflowOperator(FormanceOperator):
         from airflow_provider_orchestration.run.judge.outcome import Outcome, State
         from airflow_provider_orchestration.run.wait.watch import describe_stage
 
-        goes_on = (
-            f"Instance {run.instance_id} goes on; this task has stopped watching it. Clear it once the instance has "
-            "ended, and it takes the end over."
-        )
         if verdict.verdict == "deadline" and not run.past_deadline:
             self.log.warning(
                 "the deadline has not come by this machine's clock; the triggerer's is ahead. Waiting here"
             )
             return self._wait(run, context, here=True)
         if verdict.verdict == "poll_failed":
-            raise FormanceError(f"no look succeeded for {self.poll_failure_timeout} s: {verdict.error}. {goes_on}")
+            raise FormanceError(
+                f"no look succeeded for {in_words(self.poll_failure_timeout or 0)}: {verdict.error}. {run.goes_on}"
+            )
         try:
             instance, outcome = self._last_look(run.instance_id, verdict, context)
         except FlowsApiError as error:
@@ -218,25 +231,17 @@ class RunWorkflowOperator(FormanceOperator):
                 # Not in the triggerer: it can read what cannot be read from here, and would come back at once.
                 self.log.warning("how instance %s ended cannot be read now, waiting: %s", run.instance_id, error)
                 return self._wait(run, context, here=True)
-            raise StoppedWatchingError(
-                f"run_timeout of {self.run_timeout} s passed, and the last look failed: {error}. {goes_on}",
-                instance_id=run.instance_id,
-            ) from error
+            raise run.stopped_watching(f"{run.timed_out}, and the last look failed: {error}") from error
         if not outcome.ended and verdict.verdict == "dead":
             outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
         if outcome.ended:
             return run.ended(instance, outcome)
         if verdict.verdict == "deadline":
             asked = "; it was asked to cancel, which it ignored" if self.cancel_on_timeout else ""
-            raise StoppedWatchingError(
-                f"run_timeout of {self.run_timeout} s passed{asked}. {goes_on}", instance_id=run.instance_id
-            )
+            raise run.stopped_watching(f"{run.timed_out}{asked}")
         if verdict.verdict == "stuck":
-            raise StoppedWatchingError(
-                f"{describe_stage(instance, verdict.stage)} failed {self.fail_after_attempts} times: {verdict.error}. "
-                f"{goes_on}",
-                instance_id=run.instance_id,
-            )
+            stage = describe_stage(instance, verdict.stage)
+            raise run.stopped_watching(f"{stage} failed {self.fail_after_attempts} times: {verdict.error}")
         self.log.warning("instance %s was said to have ended, but it runs; waiting again", run.instance_id)
         return self._wait(run, context)
 
@@ -270,12 +275,15 @@ class RunWorkflowOperator(FormanceOperator):
             return self._found(run, None, context)
         search = run.search()
         until = time.time() + self.recovery_timeout
-        self.log.warning("looking for up to %.0f s for the run that may have been submitted", self.recovery_timeout)
+        self.log.warning(
+            "looking for up to %s for the run that may have been submitted", in_words(self.recovery_timeout)
+        )
         if self.deferrable:
             from airflow_provider_orchestration.triggers.instance import RecoveryTrigger
 
-            self.defer(
-                trigger=RecoveryTrigger(
+            self.wait_in_triggerer(
+                context,
+                RecoveryTrigger(
                     formance_conn_id=self.formance_conn_id,
                     workflow_id=search.workflow_id,
                     run_key=search.run_key,
@@ -283,7 +291,7 @@ class RunWorkflowOperator(FormanceOperator):
                     until=until,
                     poll_interval=self.poll_interval,
                 ),
-                method_name="execute_recovery",
+                "execute_recovery",
             )
         while (found := search.look(self.client)) is None and time.time() < until:
             self.pause(min(self.poll_interval, max(0.0, until - time.time())), context)

@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_orchestration.exceptions import EventNotTakenError, FlowsApiError
-from airflow_provider_orchestration.operators.base import FormanceOperator, positive_seconds
+from airflow_provider_orchestration.operators.base import FormanceOperator
+from airflow_provider_orchestration.run.durations import Duration, in_words, seconds_of
 from airflow_provider_orchestration.run.judge.failing import task_failures
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ class SendEventOperator(FormanceOperator):
     :param event: the event's name (templated).
     :param confirm: False just sends, at once: no waiting, no confirmation. A retry does not send again what may have
         been sent, a clear does. Default True.
-    :param wait_timeout: seconds to wait for the stage, counted anew by each try. Default None: until the instance ends.
-    :param confirm_timeout: seconds to wait until the stage that was sent the event has ended. Default 60.
-    :param poll_interval: seconds between two looks while it waits for the stage. Default 10.
+    :param wait_timeout: duration to wait for the stage, counted anew by each try. Default None: until the instance
+        ends.
+    :param confirm_timeout: duration to wait until the stage that was sent the event has ended. Default 60 s.
+    :param poll_interval: duration between two looks while it waits for the stage. Default 10 s.
     :param deferrable: wait for the stage in the triggerer. Default ``[operators] default_deferrable``.
     :param formance_conn_id: the Airflow connection. Default ``formance_default``.
     """
@@ -51,16 +53,16 @@ class SendEventOperator(FormanceOperator):
         instance_id: str,
         event: str,
         confirm: bool = True,
-        wait_timeout: float | None = None,
-        confirm_timeout: float = 60.0,
+        wait_timeout: Duration | None = None,
+        confirm_timeout: Duration = 60.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.event = event
         self.confirm = confirm
-        self.wait_timeout = positive_seconds("wait_timeout", wait_timeout)
-        self.confirm_timeout = positive_seconds("confirm_timeout", confirm_timeout, optional=False) or 60.0
+        self.wait_timeout = seconds_of("wait_timeout", wait_timeout)
+        self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout, optional=False) or 60.0
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the event, or see what became of the one that an earlier try sent."""
@@ -115,12 +117,12 @@ class SendEventOperator(FormanceOperator):
             "not_found_after": 3,
         }
         if self.deferrable:
-            self._defer_to_stage(limits)
+            self._defer_to_stage(limits, context)
         watch = EventWatch(self.instance_id, self.log, event=self.event, **limits)
         verdict = wait_for_verdict(self.client, watch, self.poll_interval, lambda seconds: self.pause(seconds, context))
         return self._at_stage(verdict, context)
 
-    def _defer_to_stage(self, limits: Limits) -> NoReturn:
+    def _defer_to_stage(self, limits: Limits, context: Context) -> NoReturn:
         from airflow_provider_orchestration.triggers.instance import EventStageTrigger
 
         try:
@@ -129,8 +131,9 @@ class SendEventOperator(FormanceOperator):
             # The triggerer bears it as well as it can be borne; all that is lost is that its looks are shared.
             self.log.warning("instance %s cannot be read: %s", self.instance_id, error)
             workflow_id = None
-        self.defer(
-            trigger=EventStageTrigger(
+        self.wait_in_triggerer(
+            context,
+            EventStageTrigger(
                 event=self.event,
                 formance_conn_id=self.formance_conn_id,
                 instance_id=self.instance_id,
@@ -138,13 +141,13 @@ class SendEventOperator(FormanceOperator):
                 poll_interval=self.poll_interval,
                 **limits,
             ),
-            method_name="execute_at_stage",
+            "execute_at_stage",
         )
 
     def _at_stage(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         why = {
             "ready": None,
-            "deadline": f"within {self.wait_timeout} s no stage waited for it",
+            "deadline": f"within {in_words(self.wait_timeout or 0)} no stage waited for it",
             "not_found": f"there is no such instance: {verdict.error}",
         }.get(verdict.verdict, verdict.error or verdict.verdict)
         if why is not None or verdict.stage is None:

@@ -1,4 +1,4 @@
-"""What a workflow asks for: its variables and its stages, and the checks before money moves."""
+"""What a workflow asks for: its variables, its stages, and whether it shows the run key; which one a name means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.api.inputs import check_id, check_text
-from airflow_provider_orchestration.exceptions import InvalidInputError, NotFoundError
+from airflow_provider_orchestration.exceptions import NotFoundError
 
 if TYPE_CHECKING:
     import logging
@@ -23,7 +23,7 @@ HOW_TO_RECOVER = (
     'mention "${airflow_run_key}" in the first stage, e.g. send: {..., metadata: {airflow: "${airflow_run_key}"}}'
 )
 
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -70,94 +70,19 @@ def strings_in(value: Any) -> Iterator[str]:
 
 def variables_of(workflow: Workflow) -> set[str]:
     """Return the names of all `${variables}` of a definition."""
-    return {name for text in strings_in(workflow.stages) for name in _VARIABLE.findall(text)}
-
-
-def _amounts_of(workflow: Workflow) -> set[str]:
-    """Return the names of the variables that are the whole amount of a `send`."""
-    amounts = [stage.settings.get("amount") for stage in stages_of(workflow) if stage.kind == "send"]
-    texts = [str(amount.get("amount")) for amount in amounts if isinstance(amount, Mapping)]
-    return {whole[1] for text in texts if (whole := _VARIABLE.fullmatch(text))}
+    return {name for text in strings_in(workflow.stages) for name in VARIABLE.findall(text)}
 
 
 def is_recoverable(workflow: Workflow) -> bool:
     """Tell whether the first stage mentions the run key, so that the history of an instance shows whose it is."""
     return bool(workflow.stages) and any(
-        RUN_KEY_VARIABLE in _VARIABLE.findall(text) for text in strings_in(workflow.stages[0])
+        RUN_KEY_VARIABLE in VARIABLE.findall(text) for text in strings_in(workflow.stages[0])
     )
 
 
 def shows_key_alone(workflow: Workflow) -> bool:
     """Tell whether a text of the first stage is the run key and nothing else, so that it is read as it was sent."""
     return bool(workflow.stages) and f"${{{RUN_KEY_VARIABLE}}}" in strings_in(workflow.stages[0])
-
-
-def as_strings(variables: object) -> dict[str, str]:
-    """
-    Return the variables of a run as Flows wants them, a map of string to string.
-
-    A whole number is made a string. bool, float and Decimal are refused, because money is a whole number of the
-    asset's smallest unit and a silent ``str(10.0)`` or ``str(1e3)`` is not.
-
-    :raises InvalidInputError: naming each variable that cannot be sent.
-    """
-    if variables is None:
-        return {}
-    if not isinstance(variables, Mapping):
-        raise InvalidInputError(
-            f"variables must be a mapping of names to strings, not {type(variables).__name__}: {variables!r}. "
-            'Give e.g. {"amount": "1000", "payee": "users:42"}.'
-        )
-    checked: dict[str, str] = {}
-    wrong: list[str] = []
-    for name, value in variables.items():
-        if not isinstance(name, str) or not name:
-            wrong.append(f"the name {name!r} is not a string")
-        elif isinstance(value, str):
-            # Plain text of what templates and enumerations give: subclasses of str cannot be sent.
-            checked[name] = str.__str__(value)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            checked[name] = str(int(value))
-        else:
-            wrong.append(f"{name} = {value!r} is a {type(value).__name__}")
-    if wrong:
-        raise InvalidInputError(
-            f"variables: {'; '.join(wrong)}. Flows takes strings; give a string, or a whole number in the smallest "
-            "unit of the asset (1000 for 10.00 EUR/2). Nothing was sent."
-        )
-    return checked
-
-
-def check_before_submit(workflow: Workflow, variables: Mapping[str, str], log: logging.Logger) -> None:
-    """
-    Check a run against the definition before anything is sent; unknown variables are only warned of.
-
-    :param variables: as :func:`as_strings` gave them, without the run key.
-    :raises InvalidInputError: the workflow is deleted (Flows would run it all the same), or a variable that the
-        definition mentions is missing (Flows would fill in nothing).
-    """
-    called = f"workflow {workflow.name!r} ({workflow.id})"
-    if workflow.deleted_at is not None:
-        raise InvalidInputError(
-            f"{called} was deleted at {workflow.deleted_at.isoformat()}; name one that is not. Nothing was sent."
-        )
-    asked = variables_of(workflow) - {RUN_KEY_VARIABLE}
-    if missing := sorted(asked - variables.keys()):
-        raise InvalidInputError(
-            f"variables: {', '.join(missing)} missing, which {called} mentions as "
-            f"{', '.join('${' + name + '}' for name in missing)}; given: {', '.join(sorted(variables)) or 'none'}. "
-            "Nothing was sent."
-        )
-    for name in sorted(_amounts_of(workflow) & variables.keys()):
-        if not re.fullmatch("[0-9]+", variables[name]):
-            log.warning(
-                "variables: %s = %r is no whole number of the asset's smallest unit (1000 for 10.00 EUR/2), but the "
-                "workflow sends it as an amount: unless this Flows knows better, that stage will fail",
-                name,
-                variables[name],
-            )
-    if unknown := sorted(variables.keys() - asked - {RUN_KEY_VARIABLE}):
-        log.warning("variables: %s: %s mentions no such variable; sent all the same", ", ".join(unknown), called)
 
 
 def find_workflow(
@@ -201,3 +126,13 @@ def find_workflow(
     else:
         log.info("workflow %r is %s", workflow_name, newest.id)
     return newest
+
+
+def workflows_named_as(client: FlowsClient, workflow: Workflow) -> list[Workflow]:
+    """
+    Return a workflow and all others of its name that are not deleted: it may have been deployed anew.
+
+    :raises FlowsApiError: they cannot be listed.
+    """
+    others = [one for one in client.list_workflows() if one.name == workflow.name and one.id != workflow.id]
+    return [workflow, *(one for one in others if one.deleted_at is None)]

@@ -1,25 +1,11 @@
-"""
-What is known of a task's run: the one schema in Airflow's task state store, and its only reader and writer.
-
-The store is scoped by DAG run, task and map index; it outlives retries, deferrals and clears. A write by an
-execution that is no longer the task's current one is refused by Airflow, a read by it gives nothing: so a write is
-a fence, and a read that gives nothing proves nothing.
-"""
+"""What is known of a task: the one schema of its records in Airflow's task state store."""
 
 from __future__ import annotations
 
 import enum
-import hashlib
-import secrets
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import msgspec
-
-from airflow_provider_orchestration.exceptions import RecordError
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 VERSION = 1
 
@@ -68,7 +54,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record of one task's run; times are epoch seconds."""
 
     version: int = VERSION
-    #: Of a task that has only begun: what its keys will begin with.
+    #: Of a task that has only begun: its position, with which its keys will begin.
     run_key: str
     #: Of a task that has only begun: empty.
     workflow_id: str
@@ -88,19 +74,22 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Of an ended run: ``succeeded``, ``failed`` or ``dead``.
     state: str | None = None
     error: str | None = None
+    #: With ``cut`` in it where it was too large to be kept whole, see :mod:`.bounds`.
     result: dict[str, Any] | None = None
     earlier: tuple[Earlier, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    #: What was left out of the two above because there was too much of it.
+    cut: str | None = None
 
     @classmethod
-    def begun(cls, name: str, generation: int) -> RunRecord:
+    def begun(cls, position: str, generation: int) -> RunRecord:
         """
         Return the record of a task that has sent nothing yet.
 
-        :param name: what its run keys will begin with, from :func:`task_name`.
+        :param position: what its run keys will begin with, from :func:`~.keys.position_name`.
         :param generation: ``ti.max_tries``.
         """
-        return cls(run_key=name, workflow_id="", digest={}, generation=generation, phase=Phase.BEGUN, intent_at=0.0)
+        return cls(run_key=position, workflow_id="", digest={}, generation=generation, phase=Phase.BEGUN, intent_at=0.0)
 
     def but(self, **changes: Any) -> RunRecord:
         """Return a copy with some fields changed."""
@@ -134,107 +123,21 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return msgspec.structs.replace(self, **changes)
 
 
-_Record = TypeVar("_Record", RunRecord, EventRecord)
-#: Under which key of the state store a record lies.
-STORE_KEYS: dict[type, str] = {RunRecord: "formance_run", EventRecord: "formance_event"}
-
-
-class RecordStore:
+class Deferral(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
-    Reads and writes the records of the task instance whose context is given.
+    The latest deferral of a task.
 
-    :raises RecordError: there is no store, or ``[state_store] clear_on_success`` would wipe records when a task
-        succeeds, after which a clear could not know that the money has moved.
+    A clear of a running task that was resumed from one begins the next try at the same method with the same old event;
+    so a resume counts as one only where all of this fits.
     """
 
-    def __init__(self, context: Context) -> None:
-        from airflow.sdk.configuration import conf
-
-        if conf.getboolean("state_store", "clear_on_success", fallback=False):
-            raise RecordError(
-                "[state_store] clear_on_success is True: Airflow would forget which run belongs to this task as soon "
-                "as it succeeds, and a clear would pay twice. Set it to False. Nothing was sent."
-            )
-        store = context.get("task_state_store")
-        if store is None:
-            raise RecordError("there is no task state store; Airflow 3.3 or later is needed. Nothing was sent.")
-        self._store = store
-
-    def read(self, kind: type[_Record]) -> _Record | None:
-        """
-        Return the record, or None where there is none (or this execution is no longer the current one).
-
-        :raises RecordError: it cannot be read, or a newer version of this provider wrote it.
-        """
-        raw = self._store.get(STORE_KEYS[kind])
-        return None if raw is None else record_from(raw, kind)
-
-    def write(self, record: RunRecord | EventRecord) -> None:
-        """Write the record, never to expire; raises if it cannot, and then nothing may be sent."""
-        from airflow.sdk.execution_time.context import NEVER_EXPIRE
-
-        self._store.set(STORE_KEYS[type(record)], as_json(record), retention=NEVER_EXPIRE)
-
-
-def as_json(record: RunRecord | EventRecord) -> dict[str, Any]:
-    """Return a record as the state store takes it: JSON in the strict sense, for Airflow refuses a tuple."""
-    value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
-    return value
-
-
-def record_from(raw: object, kind: type[_Record]) -> _Record:
-    """
-    Return a record as the state store has it.
-
-    :raises RecordError: it cannot be read, or a newer version of this provider wrote it.
-    """
-    version = raw.get("version", VERSION) if isinstance(raw, Mapping) else None
-    if isinstance(version, int) and version > VERSION:
-        raise RecordError(
-            f"the record of this task (key {STORE_KEYS[kind]!r} in its Storage tab) is of version {version}, this "
-            f"provider knows {VERSION}: install the newer provider again. Nothing was sent."
-        )
-    try:
-        return msgspec.convert(raw, kind)
-    except msgspec.ValidationError as error:
-        raise RecordError(
-            f"the record of this task (key {STORE_KEYS[kind]!r} in its Storage tab) cannot be read: {error}. What it "
-            "submitted is therefore not known; find its instance, then mend or delete the record. Nothing was sent."
-        ) from error
-
-
-def task_name(dag_id: str, run_id: str, task_id: str, map_index: int, run_key_name: str | None) -> str:
-    """
-    Return the name that the run keys of a task begin with: ``dag_id/run_id/task_id[map_index]``.
-
-    :param map_index: -1 for a task that is not mapped.
-    :param run_key_name: a business identity (an invoice number) in place of task id and map index.
-    """
-    position = f"{task_id}[{map_index}]" if map_index >= 0 else task_id
-    return f"{dag_id}/{run_id}/{run_key_name or position}@"
-
-
-#: What follows a task's name in a run key, as a regular expression.
-NONCE = "[0-9a-f]{16}"
-
-
-def new_run_key(name: str) -> str:
-    """Return a key that no other submission has, of this deployment or of another one on the same stack."""
-    return name + secrets.token_hex(8)
-
-
-def digest_of(workflow: str, variables: Mapping[str, Any]) -> dict[str, str]:
-    """Return a short hash of the workflow and of each variable, so that what differs can be named."""
-    asked = {"workflow": workflow, **{f"variables.{name}": value for name, value in variables.items()}}
-    return {name: _hash(value) for name, value in sorted(asked.items())}
-
-
-def differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Return the names of what differs between two digests; none where the old one is empty, so not known."""
-    return [] if not old else sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-
-
-def _hash(value: Any) -> str:
-    # Of anything, as the variables of a later execution are compared before they are checked.
-    text = value if isinstance(value, str) else str(value)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    version: int = VERSION
+    #: Random; the event of its trigger carries it, too.
+    nonce: str
+    #: ``ti.try_number`` and ``ti.max_tries`` of the execution that deferred.
+    try_number: int
+    generation: int
+    #: The method at which Airflow is to resume.
+    method: str
+    #: How often this try began anew, because it was resumed with something else.
+    anew: int = 0

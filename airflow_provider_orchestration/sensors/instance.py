@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,11 +19,14 @@ from airflow_provider_orchestration.exceptions import (
     InvalidInputError,
     NotFoundError,
 )
+from airflow_provider_orchestration.run.durations import Duration, in_words, seconds_of
 from airflow_provider_orchestration.run.judge.failing import task_failures
 from airflow_provider_orchestration.run.judge.outcome import Outcome, State, judge, sign_of_death
 from airflow_provider_orchestration.run.judge.reading import read_instance
 from airflow_provider_orchestration.run.judge.result import result_of, with_transactions
 from airflow_provider_orchestration.run.judge.stages import failure
+from airflow_provider_orchestration.run.submit.door import OneDoor
+from airflow_provider_orchestration.run.templates import TextFields
 from airflow_provider_orchestration.run.wait.watch import Verdict, Watch, take_look
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ _NOT_FOUND_LOOKS = 3
 _NOT_FOUND_PAUSE = 2.0
 
 
-class WorkflowInstanceSensor(BaseSensorOperator):
+class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
     """
     Waits until a Flows instance has ended; green only if it is known to have succeeded.
 
@@ -53,7 +55,7 @@ class WorkflowInstanceSensor(BaseSensorOperator):
     XCom: the return value is a dict as that of ``RunWorkflowOperator``.
 
     :param instance_id: the instance (templated).
-    :param poke_interval: seconds between two looks. Default 10.
+    :param poke_interval: duration between two looks (seconds, ``timedelta``, ``pendulum.Duration``). Default 10 s.
     :param deferrable: wait in the triggerer. Default ``[operators] default_deferrable``.
     :param formance_conn_id: the Airflow connection. Default ``formance_default``.
     """
@@ -67,13 +69,11 @@ class WorkflowInstanceSensor(BaseSensorOperator):
         instance_id: str,
         formance_conn_id: str = "formance_default",
         deferrable: bool | None = None,
-        poke_interval: timedelta | float = 10.0,
+        poke_interval: Duration = 10.0,
         **kwargs: Any,
     ) -> None:
         # Before Airflow's own check, whose text names neither the argument nor the value where that is a NaN.
-        seconds: object = poke_interval.total_seconds() if isinstance(poke_interval, timedelta) else poke_interval
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-            raise ValueError(f"poke_interval must be above 0 seconds, not {poke_interval!r}")
+        seconds_of("poke_interval", poke_interval, optional=False)
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.instance_id = instance_id
         self.formance_conn_id = formance_conn_id
@@ -91,7 +91,7 @@ class WorkflowInstanceSensor(BaseSensorOperator):
             first = self.poke(context)
         if isinstance(first, PokeReturnValue):
             return first.xcom_value
-        return self._defer(deadline)
+        return self._defer(deadline, context)
 
     @contextlib.contextmanager
     def _skip_instead(self) -> Iterator[None]:
@@ -103,11 +103,12 @@ class WorkflowInstanceSensor(BaseSensorOperator):
                 raise AirflowSkipException(f"skipped instead of failed: {error}") from error
             raise
 
-    def _defer(self, deadline: float) -> NoReturn:
+    def _defer(self, deadline: float, context: Context) -> NoReturn:
         from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
 
-        self.defer(
-            trigger=InstanceEndTrigger(
+        self.wait_in_triggerer(
+            context,
+            InstanceEndTrigger(
                 formance_conn_id=self.formance_conn_id,
                 instance_id=self.instance_id,
                 workflow_id=self._workflow_id,
@@ -117,8 +118,8 @@ class WorkflowInstanceSensor(BaseSensorOperator):
                 exponential_backoff=self.exponential_backoff,
                 longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
             ),
-            method_name="execute_complete",
-            kwargs={"deadline": deadline},
+            "execute_complete",
+            {"deadline": deadline},
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -155,11 +156,11 @@ class WorkflowInstanceSensor(BaseSensorOperator):
                     return self._result(instance, outcome)
                 why = f"instance {self.instance_id} goes on"
             if time.time() >= deadline:
-                raise AirflowSensorTimeout(f"timeout of {self.timeout} s passed; {why}")
+                raise AirflowSensorTimeout(f"timeout of {in_words(self.timeout)} passed; {why}")
         self.log.warning("it was said to be over (%s), but %s; waiting again", verdict.verdict, why)
         # The triggerer may read what cannot be read from here, and would come back at once.
         time.sleep(max(0.0, min(self.poke_interval, deadline - time.time())))  # noqa: TID251 - as a sensor in the worker does
-        return self._defer(deadline)
+        return self._defer(deadline, context)
 
     def _look(self) -> Look:
         """Look, again for a moment where there is no such instance or it seems dead: neither is believed at once."""

@@ -15,20 +15,24 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.run.wait.watch import Watch
 
 
-def _event(payload: dict[str, Any]) -> TriggerEvent:
-    return TriggerEvent(payload)  # type: ignore[no-untyped-call]
-
-
 class _FormanceTrigger(BaseTrigger):
-    """A trigger whose arguments, all ids, names, numbers and epoch seconds, are its attributes, and are serialised."""
+    """
+    A trigger whose arguments, all ids, names, numbers and epoch seconds, are its attributes, and are serialised.
+
+    :param nonce: of the deferral, which the event carries, so that the task knows its own (``run.submit.door``).
+    """
 
     _names: ClassVar[tuple[str, ...]] = ()
+    nonce: str
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, nonce: str = "", **arguments: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         # Once for the class: thousands of triggers wait in one process.
-        type(self)._names = tuple(arguments)
-        self.__dict__.update(arguments)
+        type(self)._names = ("nonce", *arguments)
+        self.__dict__.update(arguments, nonce=nonce)
+
+    def _event(self, payload: dict[str, Any]) -> TriggerEvent:
+        return TriggerEvent({**payload, "nonce": self.nonce})  # type: ignore[no-untyped-call]
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -110,7 +114,7 @@ class InstanceEndTrigger(_FormanceTrigger):
                 verdict = await poller_for(self.formance_conn_id).wait(self._watch(), self.workflow_id, interval)
         except TimeoutError:
             verdict = Verdict("deadline", self.instance_id)
-        yield _event(verdict.as_event())
+        yield self._event(verdict.as_event())
 
     def _watch(self) -> Watch:
         from airflow_provider_orchestration.run.wait.watch import Watch
@@ -162,7 +166,7 @@ class RecoveryTrigger(_FormanceTrigger):
     """
     Looks for the instance of a submission whose answer was lost, by its run key, until it is found or time is up.
 
-    Yields exactly one event: ``{"found": instance id or None, "run_key": ...}``.
+    Yields exactly one event: ``{"found": instance id or None, "run_key": ..., "nonce": ...}``.
 
     :param formance_conn_id: the Airflow connection.
     :param workflow_id: the workflow that was run.
@@ -180,7 +184,15 @@ class RecoveryTrigger(_FormanceTrigger):
     poll_interval: float
 
     def __init__(
-        self, *, formance_conn_id: str, workflow_id: str, run_key: str, since: float, until: float, poll_interval: float
+        self,
+        *,
+        formance_conn_id: str,
+        workflow_id: str,
+        run_key: str,
+        since: float,
+        until: float,
+        poll_interval: float,
+        **more: Any,
     ) -> None:
         super().__init__(
             formance_conn_id=formance_conn_id,
@@ -189,6 +201,7 @@ class RecoveryTrigger(_FormanceTrigger):
             since=since,
             until=until,
             poll_interval=poll_interval,
+            **more,
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -198,4 +211,4 @@ class RecoveryTrigger(_FormanceTrigger):
 
         search = Search(self.workflow_id, self.run_key, self.since, self.log)
         found = await poller_for(self.formance_conn_id).find(search, self.until, self.poll_interval)
-        yield _event({"found": found, "run_key": self.run_key})
+        yield self._event({"found": found, "run_key": self.run_key})

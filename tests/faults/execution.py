@@ -8,7 +8,6 @@ the calls to the state store (``before write intent``, ``after write intent``, .
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -99,9 +98,9 @@ class _SteppedStore(StoreAccessor):
         self._execution = execution
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        self._execution.point(f"before write {value['phase']}")
+        self._execution.point(f"before write {value.get('phase', 'deferral')}")
         super().set(key, value, retention=retention)
-        self._execution.point(f"after write {value['phase']}")
+        self._execution.point(f"after write {value.get('phase', 'deferral')}")
 
 
 class SteppedLife(TaskLife):
@@ -113,8 +112,9 @@ class SteppedLife(TaskLife):
         """Start the next try."""
         self.try_number += 1
         self.state, self.deferral = "running", None
-        self.xcoms.clear()
-        return Execution(self, lambda operator, context: operator.execute(context))
+        if self.next is None:
+            self.xcoms.clear()
+        return Execution(self, self.first_step())
 
     def begin_waiting(self) -> Execution:
         """Start the next try, and let it come to where it waits: in the worker, or deferred."""
@@ -138,18 +138,18 @@ class SteppedLife(TaskLife):
             return "running"
         error = self.error = execution.error
         if isinstance(error, TaskDeferred):
-            self.state, self.deferral = "deferred", error
+            self.state, self.deferral, self.next = "deferred", error, None
         elif error is None:
-            self.state = "success"
+            self.state, self.next = "success", None
             self.xcoms["return_value"] = json.loads(json.dumps(execution.result))
         else:
-            self._failed(final=isinstance(error, AirflowFailException))
+            self.has_failed(final=isinstance(error, AirflowFailException))
         return str(self.state)
 
     def lose(self) -> None:
         """Give up the present execution, as Airflow does without a heartbeat; whether it has ended or not."""
         self.deferral = None
-        self._failed(final=False)
+        self.has_failed(final=False)
 
     def fire(self) -> Any:
         """Run the trigger of a deferral in the triggerer; return its event."""
@@ -162,24 +162,22 @@ class SteppedLife(TaskLife):
         deferral, self.deferral = self.deferral, None
         assert deferral is not None
         self.state = "running"
-        kwargs = {**(deferral.kwargs or {}), "event": event}
-        return Execution(self, functools.partial(_resume, deferral.method_name, kwargs))
+        self.next = (deferral.method_name, {**(deferral.kwargs or {}), "event": event})
+        return Execution(self, self.first_step())
 
-    def clear(self) -> None:
+    def clear(self, *, running: bool = False) -> None:
         """Do what a person's clear does; what runs of it is given up."""
-        super().clear()
+        super().clear(running=running)
+        kept = self.next
         self.mark(None)
+        self.next = kept
 
     def mark(self, state: str | None) -> None:
         """Do what a person's mark as failed or success does."""
-        self.state, self.deferral = state, None
+        self.state, self.deferral, self.next = state, None, None
         self.store.current += 1
 
-    def _failed(self, *, final: bool) -> None:
-        more = self.max_tries != 0 and self.try_number <= self.max_tries
-        self.state = "up_for_retry" if more and not final else "failed"
+    def has_failed(self, *, final: bool) -> None:
+        """Do what Airflow does when a try has failed, or is given up."""
+        super().has_failed(final=final)
         self.store.current += 1
-
-
-def _resume(method: str, kwargs: dict[str, Any], operator: Any, context: dict[str, Any]) -> Any:
-    return operator.resume_execution(method, kwargs, context)

@@ -75,7 +75,7 @@ class Payout:
         self.id = hook.create_workflow({"name": self.name, "stages": stages}).id
         self.variables: dict[str, Any] = {"amount": AMOUNT}
         if any("${nothing}" in str(stage) for stage in then):
-            self.variables["nothing"] = ""
+            self.variables["nothing"] = "nonsense"
 
     def operator(self, **arguments: Any) -> RunWorkflowOperator:
         """Return a new operator, as each execution has its own."""

@@ -78,10 +78,10 @@ class ApiServer:
             with self._lock:
                 return accessor.get(call["key"])
         if path == "/set":
-            self._point(f"before write {call['value']['phase']}")
+            self._point(f"before write {call['value'].get('phase', 'deferral')}")
             with self._lock:
                 accessor.set(call["key"], call["value"])
-            self._point(f"after write {call['value']['phase']}")
+            self._point(f"after write {call['value'].get('phase', 'deferral')}")
             return None
         if path == "/report":
             self._point(f"report {call['state']}")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
+from airflow_provider_orchestration.run.durations import in_words
 from tests.faults.execution import SteppedLife
 from tests.faults.payout import APPROVAL, assert_final, assert_money, assert_paid_once, mode
 
@@ -30,7 +31,7 @@ def test_it_is_the_same_over_all_executions(payout, again, deferrable):
     deadline = task.record["deadline"]
     task.clear() if again == "clear" else task.lose()
     task.finish(task.begin())
-    assert_final(task, f"run_timeout of {TIMEOUT} s passed", pay.instances()[0], "goes on")
+    assert_final(task, f"run_timeout of {in_words(TIMEOUT)} passed", pay.instances()[0], "goes on")
     assert task.record["deadline"] == deadline
     assert 0.0 <= time.time() - deadline < 0.8
     assert len(pay.instances()) == 1

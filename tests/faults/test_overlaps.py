@@ -184,7 +184,7 @@ class Overlaps(RuleBasedStateMachine):
     @rule(phase=st.sampled_from(["intent", "submitted", "unknown", "refused", "ended"]))
     def store_fails_once(self, phase: str) -> None:
         def fail(_key: str, value: Any) -> None:
-            if value["phase"] == phase:
+            if value.get("phase", "deferral") == phase:
                 self.life.store.before_write = lambda _key, _value: None
                 raise StoreAwayError
 

@@ -164,19 +164,22 @@ class _FailingAccessor(StoreAccessor):
 
     def get(self, key: str, default: Any = None) -> Any:
         value = super().get(key, default)
-        self.store.fail(f"read {value['phase']}" if value else "read nothing")
+        self.store.fail(f"read {value.get('phase', 'deferral')}" if value else "read nothing")
         return value
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         if not self.store.applied:
-            self.store.fail(f"write {value['phase']}")
+            self.store.fail(f"write {value.get('phase', 'deferral')}")
         super().set(key, value, retention=retention)
-        self.store.fail(f"write {value['phase']}")
+        self.store.fail(f"write {value.get('phase', 'deferral')}")
 
 
 CALLS = ["read nothing", "write begun", "write intent", "write submitted", "write ended"]
 #: One who waits in the worker does not read the record again.
-CALLS_OF_MODES = [*((call, False) for call in CALLS), *((call, True) for call in [*CALLS, "read submitted"])]
+CALLS_OF_MODES = [
+    *((call, False) for call in CALLS),
+    *((call, True) for call in [*CALLS, "write deferral", "read deferral", "read submitted"]),
+]
 
 
 @recoverable

@@ -82,9 +82,9 @@ class MortalLife(TaskLife):
         write = accessor.set
 
         def mortal_write(key: str, value: Any, **options: Any) -> None:
-            self.die_at("before", value["phase"])
+            self.die_at("before", value.get("phase", "deferral"))
             write(key, value, **options)
-            self.die_at("after", value["phase"])
+            self.die_at("after", value.get("phase", "deferral"))
 
         accessor.set = mortal_write
         return context
@@ -103,9 +103,8 @@ class MortalLife(TaskLife):
         try:
             return super().execute()
         except Killed:
-            more = self.max_tries != 0 and self.try_number <= self.max_tries
-            self.state = "up_for_retry" if more else "failed"
-            return self.state
+            self.has_failed(final=False)
+            return str(self.state)
 
 
 class Promise(RuleBasedStateMachine):

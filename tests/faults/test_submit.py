@@ -91,7 +91,7 @@ def intents(task: TaskLife, then: Callable[[int], object]) -> None:
     count = itertools.count(1)
 
     def before_write(_key: str, value: Any) -> None:
-        if value["phase"] == "intent":
+        if value.get("phase") == "intent":
             then(next(count))
 
     task.store.before_write = before_write

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
-from airflow_provider_orchestration.run.record import new_run_key, task_name
+from airflow_provider_orchestration.run.keys import new_run_key, position_name
 from airflow_provider_orchestration.triggers.instance import RecoveryTrigger
 from tests.faults.execution import SteppedLife
 from tests.faults.payout import APPROVAL, assert_money, assert_paid_once, assert_unknown, mode, recoverable
@@ -93,7 +93,7 @@ def test_a_thousand_runs_become_unknown_at_once(payout, emulator):
     """All look together: each history is read once, whoever looks, and each finds its own."""
     pay = payout(APPROVAL)
     since = time.time()
-    keys = [new_run_key(task_name("dag", "run", "task", index, None)) for index in range(1000)]
+    keys = [new_run_key(position_name("dag", "run", "task", index), None, "0" * 16) for index in range(1000)]
     arrived, lost = keys[:950], keys[950:]
     client = pay.hook.get_conn()
     for key in arrived:
@@ -117,7 +117,7 @@ def test_a_thousand_runs_become_unknown_at_once(payout, emulator):
         return await asyncio.gather(*(one_event(trigger) for trigger in triggers))
 
     events = asyncio.run(recover())
-    assert events == [{"found": instances.get(key), "run_key": key} for key in keys]
+    assert events == [{"found": instances.get(key), "run_key": key, "nonce": ""} for key in keys]
     assert all(event["found"] is None for event in events[len(arrived) :])
     assert len(lost) == 50
     requests = emulator.counters()["requests"]

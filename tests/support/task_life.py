@@ -23,6 +23,10 @@ from pydantic import JsonValue, TypeAdapter
 _STORABLE: TypeAdapter[Any] = TypeAdapter(JsonValue)
 
 
+#: What an execution does with its operator and context.
+Step = Callable[[Any, dict[str, Any]], Any]
+
+
 class StaleExecutionError(Exception):
     """What Airflow's API answers (404) to a store write of an execution that is no longer the current one."""
 
@@ -118,6 +122,9 @@ class TaskLife:
         self.error: BaseException | None = None
         self.xcoms: dict[str, Any] = {}
         self.deferred_to: list[str] = []
+        #: Where Airflow goes on, and with what: after a deferral, and on the try after a clear of a running task that
+        #: had been resumed (shown on a real Airflow by tests/e2e/test_resumes.py).
+        self.next: tuple[str, dict[str, Any]] | None = None
         #: Called with a trigger's class name and event before the task is resumed; may raise or change the event.
         self.on_event: Callable[[str, Any], Any] = lambda _trigger, event: event
 
@@ -131,23 +138,37 @@ class TaskLife:
     def execute(self) -> str:
         """Run one try to its end, deferrals included, and return the task's state."""
         self.try_number += 1
-        self.xcoms.clear()
         self.error = None
+        if self.next is None:
+            self.xcoms.clear()
         try:
-            result = self._follow(lambda operator, context: operator.execute(context))
+            result = self._follow(self.first_step())
         except Exception as error:  # noqa: BLE001 - as Airflow does
             self.error = error
             final = isinstance(error, AirflowFailException | AirflowSensorTimeout)
             if isinstance(error, AirflowSkipException):
                 self.state = "skipped"
             else:
-                more = self.max_tries != 0 and self.try_number <= self.max_tries
-                self.state = "up_for_retry" if more and not final else "failed"
+                self.has_failed(final=final)
         else:
             if result is not None:
                 self.xcoms["return_value"] = json.loads(json.dumps(result))
             self.state = "success"
+        self.next = None
+        assert self.state is not None
         return self.state
+
+    def first_step(self) -> Step:
+        """Return what the next try begins with."""
+        if self.next is None:
+            return lambda operator, context: operator.execute(context)
+        return functools.partial(_resume, *self.next)
+
+    def has_failed(self, *, final: bool) -> None:
+        """Do what Airflow does when a try has failed, or is given up."""
+        more = self.max_tries != 0 and self.try_number <= self.max_tries
+        self.state = "up_for_retry" if more and not final else "failed"
+        self.next = None
 
     def execute_to_end(self) -> str:
         """Run tries until there is none left; a retry follows at once."""
@@ -156,10 +177,16 @@ class TaskLife:
         assert self.state is not None
         return self.state
 
-    def clear(self) -> None:
-        """Do what a person's clear does."""
+    def clear(self, *, running: bool = False) -> None:
+        """
+        Do what a person's clear does.
+
+        :param running: the task is running, and its process ends of it: where it goes on after a deferral is kept.
+        """
         self.max_tries = self.try_number + self.retries
         self.state = None
+        if not running:
+            self.next = None
 
     def run_trigger(self, trigger: Any) -> Any:
         """Do the triggerer's part for a deferred task: run its trigger and return the event's payload."""
@@ -175,7 +202,7 @@ class TaskLife:
         """The record of the run."""
         return self.store.rows.get("formance_run")
 
-    def _follow(self, step: Callable[[Any, dict[str, Any]], Any]) -> Any:
+    def _follow(self, step: Step) -> Any:
         while True:
             try:
                 return step(self.make_operator(), self.context())
@@ -186,7 +213,8 @@ class TaskLife:
                 trigger = trigger_class(**json.loads(json.dumps(arguments)))
                 self.deferred_to.append(trigger_class.__name__)
                 event = self.on_event(trigger_class.__name__, self.run_trigger(trigger))
-                step = functools.partial(_resume, deferred.method_name, {**(deferred.kwargs or {}), "event": event})
+                self.next = (deferred.method_name, {**(deferred.kwargs or {}), "event": event})
+                step = self.first_step()
 
 
 def _resume(method: str, kwargs: dict[str, Any], operator: Any, context: dict[str, Any]) -> Any:

@@ -23,10 +23,12 @@ from airflow_provider_orchestration.exceptions import (
     ServerTroubleError,
     StoppedError,
 )
+from airflow_provider_orchestration.run.durations import in_words
 from airflow_provider_orchestration.run.event.stage import stage_ended, stages_to_come
 from airflow_provider_orchestration.run.judge.reading import read_instance
 from airflow_provider_orchestration.run.judge.stages import current_stage
-from airflow_provider_orchestration.run.record import EventRecord, RecordStore
+from airflow_provider_orchestration.run.record import EventRecord
+from airflow_provider_orchestration.run.store import RecordStore
 
 if TYPE_CHECKING:
     import logging
@@ -160,8 +162,8 @@ class EventSending:
                 self._write_refused(record)
                 if time.time() >= until:
                     raise FormanceError(
-                        f"stage {stage + 1} did not get the event within {self.confirm_timeout} s: {error}; it was "
-                        "not sent"
+                        f"stage {stage + 1} did not get the event within {in_words(self.confirm_timeout)}: {error}; it "
+                        "was not sent"
                     ) from error
                 self._pause_after(error, until)
             except InstanceEndedError as error:

@@ -1,4 +1,4 @@
-"""What a finished run gives to XCom: JSON all of it, amounts as strings."""
+"""What a finished run gives to XCom: JSON all of it, exact amounts as strings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FlowsApiError
 from airflow_provider_orchestration.run.definition import stages_of
+from airflow_provider_orchestration.run.money import with_amount
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from airflow_provider_orchestration.api.client import FlowsClient
@@ -50,12 +51,22 @@ def result_of(instance: Instance, outcome: Outcome, *, run_key: str | None = Non
     }
 
 
-def with_transactions(result: dict[str, Any], client: FlowsClient, log: logging.Logger | Any) -> dict[str, Any]:
+def with_transactions(
+    result: dict[str, Any],
+    client: FlowsClient,
+    log: logging.Logger | Any,
+    amounts: Mapping[int, int] | None = None,
+) -> dict[str, Any]:
     """
     Return the result with the ledger transactions that the run made, read from the stage histories.
 
+    A posting's ``amount`` is a string where it is exact. Else it is None, ``amount_rounded`` is what the history says
+    (flows-api, "Money in histories is rounded"), and the log says so once.
+
     The engine forgets histories after days (flows-api, "What bites", 10), and a run that is known to have succeeded
     is not doubted because they cannot be read: ``transactions`` is then None, and the log says so.
+
+    :param amounts: the exact amount of each `send` that is known, by its stage, see :func:`~.money.exact_amounts`.
     """
     transactions: list[dict[str, Any]] = []
     for stage in result["stages"]:
@@ -63,7 +74,7 @@ def with_transactions(result: dict[str, Any], client: FlowsClient, log: logging.
             continue
         try:
             activities = client.get_instance_stage_history(result["instance_id"], stage["stage"])
-            transactions.extend(_transactions(stage["stage"], activities))
+            transactions.extend(_transactions(stage["stage"], activities, (amounts or {}).get(stage["stage"])))
         except FlowsApiError as error:
             if _never_ran(client, result["instance_id"], stage):
                 continue
@@ -72,6 +83,12 @@ def with_transactions(result: dict[str, Any], client: FlowsClient, log: logging.
         except (AttributeError, TypeError) as error:
             log.warning("the transactions of stage %d are of an unknown shape: %s", stage["stage"] + 1, error)
             return {**result, "transactions": None}
+    if rounded := [one["id"] for one in transactions if any(posting["amount"] is None for posting in one["postings"])]:
+        log.warning(
+            "the histories of Flows round amounts from 2^53 on: in transactions %s `amount` is null, `amount_rounded` "
+            "what they say; the ledger has the exact ones",
+            ", ".join(map(str, rounded[:10])) + (", ..." if len(rounded) > 10 else ""),
+        )
     return {**result, "transactions": transactions}
 
 
@@ -85,22 +102,26 @@ def _never_ran(client: FlowsClient, instance_id: str, stage: dict[str, Any]) -> 
         return False
 
 
-def _transactions(stage: int, activities: Iterable[Activity]) -> Iterable[dict[str, Any]]:
+def _transactions(stage: int, activities: Iterable[Activity], exact: int | None) -> list[dict[str, Any]]:
+    found = []
     for activity in activities:
         asked = (activity.input or {}).get("CreateTransaction") or {}
         made = ((activity.output or {}).get("CreateTransaction") or {}).get("data") or []
-        for transaction in made if isinstance(made, list) else [made]:
-            yield {
-                "stage": stage,
-                "ledger": asked.get("Ledger"),
-                "id": transaction.get("id", transaction.get("txid")),
-                "timestamp": transaction.get("timestamp"),
-                "metadata": transaction.get("metadata") or {},
-                # A JSON number of this size would lose digits in a browser: amounts are strings here.
-                "postings": [
-                    {**posting, "amount": str(posting.get("amount"))} for posting in transaction.get("postings") or []
-                ],
-            }
+        found += [(asked.get("Ledger"), one) for one in (made if isinstance(made, list) else [made])]
+    if sum(len(one.get("postings") or ()) for _, one in found) != 1:
+        # Which part of the stage's amount each moved, nothing proves.
+        exact = None
+    return [
+        {
+            "stage": stage,
+            "ledger": ledger,
+            "id": one.get("id", one.get("txid")),
+            "timestamp": one.get("timestamp"),
+            "metadata": one.get("metadata") or {},
+            "postings": [with_amount(posting, exact) for posting in one.get("postings") or ()],
+        }
+        for ledger, one in found
+    ]
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -5,23 +5,34 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_orchestration.exceptions import AlreadySubmittedError
-from airflow_provider_orchestration.run.record import Phase, RunRecord, differing, digest_of
+from airflow_provider_orchestration.run.keys import differing, digest_of
+from airflow_provider_orchestration.run.record import Phase, RunRecord
 
 
 @dataclass(frozen=True)
 class Ask:
-    """What a task asks for, as its operator was given it."""
+    """
+    What a task asks for, as its operator was given it.
+
+    :param run_timeout: seconds.
+    :param name: ``run_key_name`` as it was rendered, the business identity of what is paid.
+    :param named: whether the DAG gives a ``run_key_name``.
+    :param mapped: whether the task is one of a mapped list: then its position there is no identity.
+    """
 
     workflow_id: str | None
     workflow_name: str | None
     variables: Mapping[str, Any] | None
     run_timeout: float | None = None
-    run_key_name: str | None = None
+    name: str | None = None
+    named: bool = False
+    mapped: bool = False
 
-    @property
+    @cached_property
     def digest(self) -> dict[str, str]:
         """
         A short hash of each thing asked for.
@@ -31,7 +42,19 @@ class Ask:
         variables: object = {} if self.variables is None else self.variables
         if not isinstance(variables, Mapping):
             variables = {"": variables}
-        return digest_of(self.workflow_id or self.workflow_name or "", variables)
+        return digest_of(self.workflow_id or self.workflow_name or "", variables, self.name)
+
+    def is_another_than(self, record: RunRecord) -> bool:
+        """
+        Tell whether it is not what the record's submissions were for, so that it must not take their place.
+
+        The place in a mapped list is no identity: the list may have changed its order, and what is asked for here may
+        have been paid at another place. With a ``run_key_name``, that one tells.
+        """
+        if record.instance_id is None and not record.earlier:
+            return False
+        other = differing(record.digest, self.digest)
+        return "run_key_name" in other or (self.mapped and not self.named and bool(other))
 
 
 class Step(enum.Enum):
@@ -42,27 +65,37 @@ class Step(enum.Enum):
     TAKE_OVER = "take over"
     ALREADY_SUCCEEDED = "already succeeded"
     FAIL_AGAIN = "fail again"
-    #: After a clear, something else is asked for than what was paid.
+    #: Something else is asked for than what was submitted, and it must neither be taken for it nor replace it.
     REFUSE_OTHER = "refuse other"
 
 
-def other_ask(record: RunRecord, fields: str, *, cleared: bool) -> AlreadySubmittedError:
+def other_ask(record: RunRecord, ask: Ask, *, cleared: bool) -> AlreadySubmittedError:
     """Return the error of an execution that asks for something else than what its task has submitted."""
+    its = f"instance {record.instance_id}" if record.instance_id else f"the run of key {record.run_key}"
+    names = differing(record.digest, ask.digest)
+    fields = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     other = f"it differs in {fields}. What is now asked for has not been paid, and nothing was submitted."
-    if cleared:
+    if not cleared:
         text = (
-            f"this task was cleared and now asks for something else than what instance {record.instance_id} was "
-            f"submitted for; {other} Start a new DAG run for it, or restore the values and clear again."
+            f"one try of this task asks for a second run, after {its}; {other} A task has one run: map it (`.expand`), "
+            "or use further tasks."
+        )
+    elif ask.is_another_than(record):
+        text = (
+            f"this task now asks for something else than what {its} was submitted for; {other} A place in a "
+            "mapped list is no identity: what is asked for here may have been paid at another place. Start a new "
+            "DAG run for what has not been paid, or restore the list and clear again; a run_key_name (an invoice "
+            "number) tells runs apart that may be corrected."
         )
     else:
         text = (
-            f"one try of this task asks for a second run, after instance {record.instance_id or '(not known yet)'}; "
-            f"{other} A task has one run: map it (`.expand`), or use further tasks."
+            f"this task was cleared and now asks for something else than what {its} was submitted for; {other} Start a "
+            "new DAG run for it, or restore the values and clear again."
         )
     return AlreadySubmittedError(text, instance_id=record.instance_id)
 
 
-def decide(record: RunRecord, digest: Mapping[str, str], generation: int) -> Step:
+def decide(record: RunRecord, ask: Ask, generation: int) -> Step:
     """
     Decide what to do, by what is known of earlier executions.
 
@@ -71,17 +104,18 @@ def decide(record: RunRecord, digest: Mapping[str, str], generation: int) -> Ste
     - Failed: only a clear submits anew, because the first stages may have moved money. An instance that fails *after*
       a clear took it over is not replaced: who takes over writes its own generation.
     - At work or succeeded: take it over. After a clear that asks for something else, refuse: that has not been paid.
+    - What would submit, but asks for another payment than was submitted from here: refuse.
 
     :param generation: ``ti.max_tries``; it differs (``!=``: it can shrink) from the record's after a clear only.
     """
-    if record.phase in (Phase.BEGUN, Phase.REFUSED, Phase.FORGOTTEN):
-        return Step.SUBMIT
     if record.phase in (Phase.INTENT, Phase.UNKNOWN):
         return Step.RECOVER
     cleared = record.generation != generation
     failed = record.phase is Phase.ENDED and record.state != "succeeded"
-    if failed:
-        return Step.SUBMIT if cleared else Step.FAIL_AGAIN
-    if cleared and differing(record.digest, digest):
+    if failed and not cleared:
+        return Step.FAIL_AGAIN
+    if failed or record.phase in (Phase.BEGUN, Phase.REFUSED, Phase.FORGOTTEN):
+        return Step.REFUSE_OTHER if ask.is_another_than(record) else Step.SUBMIT
+    if cleared and differing(record.digest, ask.digest):
         return Step.REFUSE_OTHER
     return Step.ALREADY_SUCCEEDED if record.phase is Phase.ENDED else Step.TAKE_OVER

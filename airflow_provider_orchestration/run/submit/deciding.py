@@ -7,74 +7,32 @@ not known can be forgotten: a person may take the risk that a lost submission st
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from airflow_provider_orchestration.exceptions import InvalidInputError
 from airflow_provider_orchestration.run.judge.outcome import State
-from airflow_provider_orchestration.run.record import NONCE, Decision, Earlier, Phase, RunRecord
+from airflow_provider_orchestration.run.keys import read_run_key
+from airflow_provider_orchestration.run.record import Decision, Earlier, Phase, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from airflow_provider_orchestration.api.models import Instance
 
-#: A run key at the beginning of a text: DAG id, run id, task (or business identity) and nonce.
-_RUN_KEY = re.compile(r"(?P<dag_id>[^/@]+)/(?P<run_and_name>.+?/.+?)@" + NONCE)
-_POSITION = re.compile(r"(?P<task_id>.+)\[(?P<map_index>\d+)\]")
 
-
-def run_keys_in(texts: Iterable[str] | None) -> list[str]:
-    """Return the run keys among the texts that a first stage was given (None: its history cannot be read)."""
-    return sorted(found[0] for text in texts or () if (found := _RUN_KEY.match(text)))
-
-
-def position_of(run_key: str) -> tuple[str, str, str, int]:
-    """
-    Return DAG id, run id, task id and map index (-1: not mapped) that a run key names.
-
-    With ``run_key_name`` it is that name, and no task id.
-    """
-    parts = _RUN_KEY.fullmatch(run_key)
-    if parts is None:
-        raise InvalidInputError(f"{run_key!r} is not a run key")
-    run_id, _, name = parts["run_and_name"].rpartition("/")
-    mapped = _POSITION.fullmatch(name)
-    if mapped is None:
-        return parts["dag_id"], run_id, name, -1
-    return parts["dag_id"], run_id, mapped["task_id"], int(mapped["map_index"])
-
-
-def name_of(run_key: str) -> str:
-    """Return what a task's run keys begin with, up to the nonce."""
-    return run_key.rpartition("@")[0] + "@"
-
-
-def own_key(keys: Iterable[str], names: Iterable[str]) -> str | None:
+def own_key(keys: Sequence[str], position: str) -> str | None:
     """
     Return the key by which an instance is proven to be of this task, or None where it bears no run key.
 
     :param keys: the run keys that its first stage was given.
-    :param names: what this task's keys begin with, see :func:`~.record.task_name`.
+    :param position: this task's, see :func:`~.keys.position_name`.
     :raises InvalidInputError: it bears the key of another task.
     """
-    keys, names = list(keys), tuple(names)
-    if own := next((key for key in keys if name_of(key) in names), None):
+    if own := next((key for key in keys if read_run_key(key).position == position), None):
         return own
     if keys:
-        raise InvalidInputError(
-            f"it bears run key {keys[0]!r}, so it is the run of another task than {' or '.join(names)}..."
-        )
+        raise InvalidInputError(f"it bears run key {keys[0]!r}, so it is the run of another task than {position}")
     return None
-
-
-def names_of(record: RunRecord | None, name: str) -> tuple[str, ...]:
-    """
-    Return what the run keys of a task begin with: by its position, and by its record (with a ``run_key_name``).
-
-    :param name: by its position, from :func:`~.record.task_name`.
-    """
-    return (name,) if record is None else (name, name_of(record.run_key))
 
 
 def adopted(record: RunRecord, instance: Instance, key: str | None, named: State | None, by: Decision) -> RunRecord:
@@ -117,18 +75,18 @@ def adopted(record: RunRecord, instance: Instance, key: str | None, named: State
     )
 
 
-def record_for(instance: Instance, key: str | None, name: str, generation: int, by: Decision) -> RunRecord:
+def record_for(instance: Instance, key: str | None, position: str, generation: int, by: Decision) -> RunRecord:
     """
     Return a record for a task that has none, with an instance as its own.
 
     What the task asks for is not known here, so its digest is empty: the execution that takes the instance over fills
     it in. A deadline it has none.
 
-    :param name: what the task's run keys begin with.
+    :param position: the task's, with which its run keys begin.
     :param generation: ``max_tries`` of the task instance.
     """
     return RunRecord(
-        run_key=key or f"{name}adopted",
+        run_key=key or f"{position}@adopted",
         workflow_id=instance.workflow_id,
         digest={},
         generation=generation,

@@ -7,7 +7,6 @@ Nothing found is never proof that nothing was submitted: a POST that timed out c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, NotFoundError
 from airflow_provider_orchestration.run.definition import strings_in
-from airflow_provider_orchestration.run.record import NONCE
 
 if TYPE_CHECKING:
     import logging
@@ -41,22 +39,18 @@ class Candidate:
     #: Whether the engine has forgotten its history, so that no later look will show it.
     forgotten: bool = False
 
+    @property
+    def created(self) -> float:
+        """The epoch second of its creation."""
+        return datetime.fromisoformat(self.created_at).timestamp()
+
     def is_since(self, moment: float) -> bool:
         """Whether it was created after an epoch second, as far as the clocks of a stack agree."""
-        return datetime.fromisoformat(self.created_at).timestamp() >= moment - CLOCK_MARGIN
+        return self.created >= moment - CLOCK_MARGIN
 
     def has_key(self, run_key: str) -> bool:
         """Whether the first stage was given this run key (alone or within a longer string)."""
         return any(run_key in text for text in self.texts or ())
-
-    def key_from(self, name: str) -> str:
-        """
-        Return the run key that begins with a task's name, or ``""``.
-
-        Not one at whose left more stands: it may be the end of another task's name.
-        """
-        own = re.compile(re.escape(name) + NONCE)
-        return next((found[0] for text in self.texts or () if (found := own.match(text))), "")
 
     def __str__(self) -> str:
         state = "ended" if self.terminated else "running"

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_provider_orchestration.exceptions import (
     FlowsApiError,
-    InstanceFailedError,
     InvalidInputError,
     OutcomeUnknownError,
     RecordError,
@@ -24,64 +23,40 @@ from airflow_provider_orchestration.exceptions import (
 from airflow_provider_orchestration.run.definition import (
     HOW_TO_RECOVER,
     RUN_KEY_VARIABLE,
-    as_strings,
-    check_before_submit,
     find_workflow,
     is_recoverable,
+    workflows_named_as,
 )
 from airflow_provider_orchestration.run.judge.death import lives_after_all
 from airflow_provider_orchestration.run.judge.outcome import State
-from airflow_provider_orchestration.run.judge.result import result_of, with_transactions
-from airflow_provider_orchestration.run.judge.stages import failure
-from airflow_provider_orchestration.run.record import (
-    Phase,
-    RecordStore,
-    RunRecord,
-    differing,
-    new_run_key,
-    task_name,
-)
-from airflow_provider_orchestration.run.submit.again import Ask, Step, decide, other_ask
+from airflow_provider_orchestration.run.keys import check_name, differing, digest_of_all, new_run_key
+from airflow_provider_orchestration.run.record import Phase, RunRecord
+from airflow_provider_orchestration.run.submit.again import Step, decide, other_ask
+from airflow_provider_orchestration.run.submit.checks import as_strings, check_before_submit
+from airflow_provider_orchestration.run.submit.orphans import began_at, find_orphan
+from airflow_provider_orchestration.run.submit.recorded import RecordedRun
 from airflow_provider_orchestration.run.submit.recovery import Search
-from airflow_provider_orchestration.run.submit.unknown import began_at, find_orphan, unknown_run
+from airflow_provider_orchestration.run.submit.unknown import unknown_run
 
 if TYPE_CHECKING:
-    import logging
-
-    from airflow.sdk import Context
-
-    from airflow_provider_orchestration.api.client import FlowsClient
-    from airflow_provider_orchestration.api.models import Instance, Workflow
-    from airflow_provider_orchestration.run.judge.outcome import Outcome
+    from airflow_provider_orchestration.api.models import Workflow
 
 #: Seconds between the fence and the POST after which the fence is written again (a machine that slept).
 FENCE_HOLDS = 10.0
 
 
 @dataclass
-class TaskRun:
+class TaskRun(RecordedRun):
     """
     The run of one task over all its executions.
 
-    :param client: asked for only when needed, so that a record alone can answer.
     :param told_to_stop: read just before the POST; True stops it.
+    :param resumed: whether Airflow resumed this execution from a deferral: then it is not the task's first, whatever
+        the number of its try, and there must be a record.
     """
 
-    context: Context
-    ask: Ask
-    client: Callable[[], FlowsClient]
-    log: logging.Logger | Any
     told_to_stop: Callable[[], bool] = lambda: False
-    store: RecordStore = field(init=False)
-    #: None only before :meth:`begin`.
-    record: RunRecord = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.store = RecordStore(self.context)
-        ti: Any = self.context["ti"]
-        self._generation: int = ti.max_tries
-        self._try_number: int = ti.try_number
-        self._name = task_name(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, self.ask.run_key_name)
+    resumed: bool = False
 
     def begin(self) -> Step:
         """
@@ -93,12 +68,12 @@ class TaskRun:
         :raises FormanceError: bad input, a proven refusal, or a record that forbids to go on.
         """
         record = self.store.read(RunRecord)
-        if record is None and self._try_number > 1:
+        if record is None and (self._try_number > 1 or self.resumed):
             record = self._found_without_record()
         if record is None:
-            self._write(RunRecord.begun(self._name, self._generation))
+            self._write(RunRecord.begun(self._position, self._generation))
         else:
-            self.record = record
+            self._know(record)
         return self._go_by_record(begins=True)
 
     def recovered(self, instance_id: str) -> Step:
@@ -108,11 +83,11 @@ class TaskRun:
 
     def _go_by_record(self, *, begins: bool = False) -> Step:
         record, asked = self.record, self.ask.digest
-        step = decide(record, asked, self._generation)
+        step = decide(record, self.ask, self._generation)
         if step is Step.SUBMIT and record.state == State.DEAD and lives_after_all(self.client(), record):
             self.log.warning("instance %s was taken for dead, and lives", record.instance_id)
             record = record.but(phase=Phase.SUBMITTED, state=None, error=None, result=None)
-            step = decide(record, asked, self._generation)
+            step = decide(record, self.ask, self._generation)
         if step is Step.SUBMIT:
             return self._submit(record)
         if step is Step.FAIL_AGAIN:
@@ -121,7 +96,7 @@ class TaskRun:
         # Of a task that goes on, the templates were rendered anew, and may hold the time of day.
         same_try = begins and (record.generation, record.try_number) == (self._generation, self._try_number)
         if step is Step.REFUSE_OTHER or (fields and same_try):
-            raise other_ask(record, fields, cleared=not same_try)
+            raise other_ask(record, self.ask, cleared=not same_try)
         if fields:
             self.log.warning("this try asks for other values than the submission that it takes over: %s", fields)
         if step is Step.ALREADY_SUCCEEDED:
@@ -137,51 +112,6 @@ class TaskRun:
             self._write(record.but(**own, digest=record.digest or asked))
         return step
 
-    def resume(self) -> None:
-        """Read the record after a deferral. :raises RecordError: it is gone, or another execution is current."""
-        record = self.store.read(RunRecord)
-        if record is None:
-            raise RecordError(
-                "the record of this task is gone, or another execution of it has taken over; nothing was submitted"
-            )
-        self.record = record
-
-    def ended(self, instance: Instance, outcome: Outcome) -> dict[str, Any]:
-        """
-        Write the end down and return the result.
-
-        :raises InstanceFailedError: for every outcome but success.
-        """
-        result = with_transactions(result_of(instance, outcome, run_key=self.record.run_key), self.client(), self.log)
-        succeeded = outcome.state is State.SUCCEEDED
-        error = None if succeeded else failure(instance, outcome)
-        self._write(self.record.but(phase=Phase.ENDED, state=str(outcome.state), error=error, result=result))
-        if not succeeded:
-            raise self._failure()
-        self.log.info("instance %s succeeded; transactions: %s", instance.id, len(result["transactions"] or ()))
-        return result
-
-    @property
-    def past_deadline(self) -> bool:
-        """Whether the deadline in the record has come."""
-        return self.record.deadline is not None and time.time() >= self.record.deadline
-
-    @property
-    def instance_id(self) -> str:
-        """The instance that the record names. :raises RecordError: it names none."""
-        if self.record.instance_id is None:
-            raise RecordError(f"the record of this task names no instance; it is {self.record.phase}")
-        return self.record.instance_id
-
-    def started(self) -> dict[str, Any]:
-        """Return the result of a run that is not waited for."""
-        return {
-            "instance_id": self.instance_id,
-            "workflow_id": self.record.workflow_id,
-            "state": str(State.RUNNING),
-            "run_key": self.record.run_key,
-        }
-
     def search(self) -> Search:
         """Return the search for the instance that bears the record's run key."""
         return Search(self.record.workflow_id, self.record.run_key, self.record.intent_at, self.log)
@@ -193,6 +123,7 @@ class TaskRun:
         return unknown_run(self.record, search.candidates, search.trouble)
 
     def _submit(self, replaced: RunRecord) -> Step:
+        name = check_name(self.ask.name, wanted=self.ask.named)
         variables = as_strings(self.ask.variables)
         if RUN_KEY_VARIABLE in variables:
             raise InvalidInputError(
@@ -208,7 +139,7 @@ class TaskRun:
                 workflow.name,
                 HOW_TO_RECOVER,
             )
-        key = new_run_key(self._name)
+        key = new_run_key(self._position, name, digest_of_all(self.ask.digest))
         record = RunRecord(
             run_key=key,
             workflow_id=workflow.id,
@@ -254,31 +185,33 @@ class TaskRun:
             if time.time() - before < FENCE_HOLDS:
                 return
 
-    def _write(self, record: RunRecord) -> None:
-        self.store.write(record)
-        self.record = record
-
     def _found_without_record(self) -> RunRecord | None:
-        """On a later try without a record, look for an instance whose key begins with this task's name."""
-        client = self.client()
-        workflow = self._workflow()
-        since = began_at(self.context["dag_run"])
-        orphan = find_orphan(client, workflow, self._name, since)
+        """
+        On a later execution without a record, look for the instance that bears this task's key.
+
+        :raises RecordError: one is found that is not proven to be what is asked for; or none, though Airflow resumed
+            this execution, so that there was a record.
+        """
+        began = began_at(self.context["dag_run"])
+        workflows = workflows_named_as(self.client(), self._workflow())
+        orphan = find_orphan(self.client(), workflows, self._position, began)
+        if orphan is None and self.resumed:
+            raise RecordError(
+                "the record of this task is gone, or another execution of it has taken over; nothing was submitted"
+            )
         if orphan is None:
-            self.log.info("no record of an earlier try, and no instance of this DAG run bears this task's name")
+            self.log.info("no record of an earlier try, and no instance of this DAG run bears this task's key")
             return None
-        self.log.warning("no record of an earlier try, but instance %s bears this task's name", orphan.instance_id)
-        return RunRecord(
-            run_key=orphan.key_from(self._name),
-            workflow_id=workflow.id,
-            digest=self.ask.digest,
-            generation=self._generation,
-            phase=Phase.SUBMITTED,
-            intent_at=since,
-            recoverable=True,
-            deadline=self._deadline(),
-            instance_id=orphan.instance_id,
+        orphan.check(self.ask)
+        self.log.warning(
+            "no record of an earlier try, but instance %s bears this task's key", orphan.candidate.instance_id
         )
+        if not orphan.candidate.is_since(began):
+            self.log.warning(
+                "it is older than this DAG run by Airflow's clock. If the run was deleted and made again, and is to "
+                "pay again, start one of another id"
+            )
+        return orphan.as_record(self.ask.digest, self._generation, self._deadline())
 
     def _workflow(self) -> Workflow:
         return find_workflow(
@@ -287,11 +220,3 @@ class TaskRun:
 
     def _deadline(self) -> float | None:
         return None if self.ask.run_timeout is None else time.time() + self.ask.run_timeout
-
-    def _failure(self) -> InstanceFailedError:
-        record = self.record
-        return InstanceFailedError(
-            f"instance {record.instance_id} {record.state}: {record.error}. Airflow does not retry it, because its "
-            "first stages may have moved money; look at what it did, then clear the task to submit it anew.",
-            instance_id=record.instance_id,
-        )

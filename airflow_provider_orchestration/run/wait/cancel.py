@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_orchestration.run.durations import in_words
 from airflow_provider_orchestration.run.judge.reading import read_instance
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def ask_to_cancel(
     The known servers answer 204 and go on (flows-api, "What bites", 5): only looking tells.
     """
     client.cancel_event(instance_id)
-    log.info("asked Flows to cancel instance %s; looking for up to %.0f s whether it ends", instance_id, timeout)
+    log.info("asked Flows to cancel instance %s; looking for up to %s whether it ends", instance_id, in_words(timeout))
     until = time.time() + timeout
     while True:
         instance, outcome = read_instance(client, instance_id)

@@ -64,7 +64,7 @@ def modes():
     instances = start(workflows)
     for name, deferrable in (("waiting", False), ("deferred", True)):
         settings = {"deferrable": deferrable, "poll_interval": 0.5, **RETRIES}
-        for outcome, amount in (("good", "5"), ("bad", "")):
+        for outcome, amount in (("good", "5"), ("bad", "nonsense")):
             RunWorkflowOperator(
                 task_id=f"run_{name}_{outcome}",
                 workflow_id=workflows["pays"],

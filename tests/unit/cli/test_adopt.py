@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_orchestration.run.record import RunRecord, as_json, record_from
+from airflow_provider_orchestration.run.record import RunRecord
+from airflow_provider_orchestration.run.store import as_json, record_from
 from tests.support.flows import FAILS, send, unique, wait_event
 from tests.unit.cli.conftest import KEY, raw_record
 
@@ -216,7 +217,7 @@ def test_without_a_submission_on_record_one_is_made(airflow_rest, flows, plain, 
 
 
 def test_without_a_record_a_key_with_a_name_of_its_own_is_the_tasks(airflow_rest, flows, paying, decide):
-    key = "/".join([*KEY[:2], "INV-1"]) + "@0123456789abcdef"
+    key = "/".join(KEY[:3]) + ":INV-1@0123456789abcdef.0123456789abcdef"
     instance = flows.client.run_workflow(paying, {"airflow_run_key": key}).id
     flows.ended(instance)
     airflow_rest.add_task(KEY)

@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_orchestration.cli.runs import _since
 from airflow_provider_orchestration.exceptions import InvalidInputError
-from airflow_provider_orchestration.run.record import RunRecord, as_json
+from airflow_provider_orchestration.run.record import RunRecord
+from airflow_provider_orchestration.run.store import as_json
 from tests.support.flows import FAILS, unique, wait_event
 from tests.unit.cli.conftest import KEY, raw_record
 
@@ -99,11 +100,11 @@ def test_instances_that_no_record_names(airflow_rest, flows, paying, runs):
     bare = start(f"{dag}/run/bare@0123456789abcdef")
     forgotten = start(f"{dag}/run/known[2]@00000000000000aa")
     second = start(f"{dag}/run/known[2]@00000000000000bb")
-    named = start(f"{dag}/run/INV-1@0123456789abcdef")
+    named = start(f"{dag}/run/gone:INV-1@0123456789abcdef")
     start("other/run/bare@0123456789abcdef")
 
     rows = runs("--workflow-id", paying, "--dag-id", dag)
-    elsewhere = "Airflow has no such task: the run key has a name of its own (run_key_name), or is of another Airflow"
+    elsewhere = "Airflow has no such task: the run key is of another Airflow, or of a task or DAG run that is gone"
     elsewhere_too = "the task has submitted nothing yet: it is of another Airflow, or of a deleted DAG run"
     assert {row["instance_id"]: (row["task_id"], row["map_index"], row["source"], row["note"]) for row in rows} == {
         bare: ("bare", -1, "history", "no record names it, only its run key does"),
@@ -111,7 +112,7 @@ def test_instances_that_no_record_names(airflow_rest, flows, paying, runs):
         own: ("known", 2, "record", None),
         forgotten: ("known", 2, "history", "of a submission that was forgotten"),
         second: ("known", 2, "history", "the task's record names another instance"),
-        named: ("INV-1", -1, "history", elsewhere),
+        named: ("gone", -1, "history", elsewhere),
     }
     assert [row["task_id"] for row in rows] == sorted(row["task_id"] for row in rows)
 

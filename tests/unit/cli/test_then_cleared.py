@@ -94,7 +94,7 @@ def test_without_its_record_an_adopted_run_is_taken_over_whatever_is_asked_for_b
     assert task.clear() == "success"
     assert len(task.instances) == 1
     # From then on it is known what it was for.
-    assert task.life.record["digest"].keys() == {"workflow", "variables.amount"}
+    assert task.life.record["digest"].keys() == {"workflow", "run_key_name", "variables.amount"}
     task.amount = "200"
     assert task.clear() == "failed"
     assert "differs in variables.amount" in str(task.life.error)

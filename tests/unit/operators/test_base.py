@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from airflow_provider_orchestration.operators.base import FormanceOperator, positive_seconds
+from airflow_provider_orchestration.operators.base import FormanceOperator
 
 
 class Operator(FormanceOperator):
@@ -80,16 +80,6 @@ def test_what_is_done_unless_an_operator_knows_better(said):
     plain.on_kill()
     plain.pause(0.0, {})
     assert said.having("told to stop: nothing is cancelled on the stack", "warning")
-
-
-@pytest.mark.parametrize(("value", "seconds"), [(1, 1.0), (0.1, 0.1), (None, None)])
-def test_seconds(value, seconds):
-    assert positive_seconds("name", value) == seconds
-
-
-def test_seconds_that_must_be_given():
-    with pytest.raises(ValueError, match="name must be a number of seconds above 0, not None"):
-        positive_seconds("name", None, optional=False)
 
 
 def test_the_client_is_kept(flows):

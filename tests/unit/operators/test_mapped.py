@@ -113,7 +113,7 @@ def test_variables_are_shown_as_json():
     ],
 )
 def test_seconds_that_are_none_are_refused(operator, arguments: dict[str, Any], name, value):
-    with pytest.raises(ValueError, match=rf"{name} must be a number of seconds above 0"):
+    with pytest.raises(ValueError, match=rf"{name} must be above 0 seconds"):
         operator(task_id="task", **arguments, **{name: value})
 
 

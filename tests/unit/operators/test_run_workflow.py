@@ -53,10 +53,10 @@ def test_the_instance_id_is_known_long_before_the_end(flows, run_task):
     seen = []
 
     def approve(key, value):
-        if value["phase"] == "submitted":
+        if value.get("phase") == "submitted":
             flows.waiting_at(value["instance_id"], 0)
             flows.client.send_event(value["instance_id"], "go")
-        elif value["phase"] == "ended":
+        elif value.get("phase") == "ended":
             seen.append(dict(life.xcoms))
 
     life.store.before_write = approve
@@ -141,7 +141,7 @@ def test_one_that_is_deleted_while_a_run_is_under_way_ends_all_the_same(flows, r
     workflow = flows.workflow(delay(3))
     life = run_task(workflow_id=workflow.id)
     life.store.before_write = lambda key, value: (
-        flows.client.delete_workflow(workflow.id) if value["phase"] == "submitted" else None
+        flows.client.delete_workflow(workflow.id) if value.get("phase") == "submitted" else None
     )
     assert life.execute() == "success"
     assert flows.client.get_workflow(workflow.id).deleted_at is not None
@@ -175,12 +175,12 @@ def test_waiting_for_ever_and_retries_of_none_are_warned_of_once(flows, run_task
 
 
 @pytest.mark.parametrize(("map_index", "name"), [(-1, "invoice-7"), (4, "invoice-7"), (-1, None), (4, None)])
-def test_the_run_key_names_the_task_or_its_business(flows, run_task, map_index, name):
+def test_the_run_key_names_the_task_and_its_business(flows, run_task, map_index, name):
     workflow = flows.workflow(send("a"))
     life = run_task(workflow_id=workflow.id, run_key_name=name, life={"run_id": "r", "map_index": map_index})
     assert life.execute() == "success"
-    position = name or ("pay[4]" if map_index == 4 else "pay")
-    assert life.result["run_key"].startswith(f"{life.names[0]}/r/{position}@")
+    position = "pay[4]" if map_index == 4 else "pay"
+    assert life.result["run_key"].startswith(f"{life.names[0]}/r/{position}{f':{name}' if name else ''}@")
 
 
 def test_a_failed_poll_touches_nothing_and_is_told(flows, run_task, said):
@@ -188,7 +188,7 @@ def test_a_failed_poll_touches_nothing_and_is_told(flows, run_task, said):
     life = run_task(workflow_id=workflow.id)
 
     def trouble(key, value):
-        if value["phase"] == "submitted":
+        if value.get("phase") == "submitted":
             for kind in ("reset_before", "garbage"):
                 flows.emulator.fault("get_instance", kind)
             flows.emulator.fault("get_instance", "status", times=3, status=503)
@@ -205,13 +205,13 @@ def test_looks_that_fail_for_too_long_fail_the_task_with_a_retry_that_takes_over
     life = run_task(workflow_id=workflow.id, poll_failure_timeout=0.3)
     life.store.before_write = lambda key, value: (
         flows.emulator.fault("get_instance", "status", times="always", status=503)
-        if value["phase"] == "submitted"
+        if value.get("phase") == "submitted"
         else None
     )
     began = time.monotonic()
     assert life.execute() == "up_for_retry"
     assert 0.3 <= time.monotonic() - began < 10
-    assert "no look succeeded for 0.3 s" in str(life.error)
+    assert "no look succeeded for 0.30 seconds" in str(life.error)
     assert "goes on; this task has stopped watching it" in str(life.error)
     flows.emulator.clear_faults()
     life.store.before_write = lambda key, value: None

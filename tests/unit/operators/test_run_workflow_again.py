@@ -20,7 +20,7 @@ def started_elsewhere(flows, run_task):
         life = run_task(workflow_id=workflow.id, **arguments)
 
         def die(key: str, value: dict[str, Any]) -> None:
-            if value["phase"] == "submitted":
+            if value.get("phase") == "submitted":
                 life.store.rows[key] = value
                 life.store.before_write = lambda key, value: None
                 raise ConnectionError("the worker is gone")
@@ -70,7 +70,7 @@ def test_what_is_dead_in_the_engine_fails_and_a_clear_submits_anew(flows, starte
     life.clear()
     life.store.before_write = lambda key, value: (
         (flows.waiting_at(value["instance_id"], 0), flows.client.send_event(value["instance_id"], "go"))
-        if value["phase"] == "submitted"
+        if value.get("phase") == "submitted"
         else None
     )
     assert life.execute() == "success"
@@ -155,9 +155,13 @@ def test_what_recovery_brings_must_be_of_this_submission(flows, run_task, event)
     workflow = flows.workflow(send("a"))
     flows.emulator.fault("run_workflow", "reset_after")
     life = run_task(workflow_id=workflow.id)
-    life.on_event = lambda trigger, seen: event
+    life.on_event = lambda _trigger, _seen: event
     assert life.execute() == "up_for_retry"
-    assert f"the trigger that looked for run key {life.record['run_key']} came back with" in str(life.error)
+    assert "Airflow resumed this task at execute_recovery, but the event is not that of its latest" in str(life.error)
+    assert life.deferred_to == ["RecoveryTrigger"] * 4, "not for ever"
+    life.on_event = lambda _trigger, seen: seen
+    assert life.execute() == "success"
+    assert len(flows.runs_of(workflow.id)) == 1
 
 
 @pytest.mark.parametrize("deferrable", [True])
@@ -170,7 +174,8 @@ def test_an_event_that_says_ended_too_early_makes_it_wait_again(flows, run_task,
     def too_early(trigger: Any) -> Any:
         told.append(trigger.instance_id)
         if len(told) == 1:
-            return {"verdict": "ended", "instance_id": trigger.instance_id, "stage": None, "error": None}
+            early = {"verdict": "ended", "instance_id": trigger.instance_id, "stage": None, "error": None}
+            return {**early, "nonce": trigger.nonce}
         return make_event(trigger)
 
     life.run_trigger = too_early

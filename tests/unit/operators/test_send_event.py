@@ -104,7 +104,7 @@ def test_a_retry_after_a_kill_sees_that_the_event_was_taken(flows):
     died: list[bool] = []
 
     def die_once(_key: str, value: Any) -> None:
-        if value["phase"] == "sent" and not died:
+        if value.get("phase") == "sent" and not died:
             died.append(True)
             raise RuntimeError("killed after it was sent")
 
@@ -133,7 +133,7 @@ def test_stage_that_will_never_come(flows, deferrable):
 
 def test_wait_timeout(flows):
     instance_id = flows.run(wait_event("other"), wait_event("go"))
-    assert_not_taken(life(instance_id, wait_timeout=0.3), "within 0.3 s no stage waited for it")
+    assert_not_taken(life(instance_id, wait_timeout=0.3), "within 0.30 seconds no stage waited for it")
 
 
 @mode

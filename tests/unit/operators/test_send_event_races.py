@@ -113,7 +113,7 @@ def test_the_first_is_taken_just_before_the_second_is_sent(flows):
     task = life(instance_id)
 
     def arrive_late(_key: str, value: Any) -> None:
-        if value["phase"] == "found" and value["times"] == 2:
+        if value.get("phase") == "found" and value["times"] == 2:
             flows.client.send_event(instance_id, "go")  # the first, which was under way all the time
             flows.ended(instance_id)
 
@@ -191,7 +191,7 @@ def test_a_refusal_is_written_before_anything_else_can_fail(flows, four_eyes, co
     task = life(four_eyes, "approved", confirm=confirm)
 
     def die(_key: str, value: Any) -> None:
-        if died := value["phase"] == "refused":
+        if died := value.get("phase") == "refused":
             task.store.rows["formance_event"] = value
             task.store.before_write = lambda _key, _value: None
             raise RuntimeError(f"killed in the pause: {died}")

@@ -1,9 +1,7 @@
-"""What a workflow asks for, and what is refused before money moves."""
+"""What a workflow asks for, and which one a name means."""
 
 from __future__ import annotations
 
-import decimal
-import enum
 import logging
 
 import pytest
@@ -12,13 +10,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_orchestration.exceptions import InvalidInputError, NotFoundError
 from airflow_provider_orchestration.run.definition import (
-    as_strings,
-    check_before_submit,
     find_workflow,
     is_recoverable,
     stages_of,
     strings_in,
     variables_of,
+    workflows_named_as,
 )
 from tests.support.flows import delay, send, unique, wait_event
 from tests.support.things import workflow
@@ -30,28 +27,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=10,
 )
-
-
-class Colour(enum.Enum):
-    RED = "red"
-
-
-class Amount(enum.IntEnum):
-    TEN = 10
-
-
-class Payee(enum.StrEnum):
-    ALICE = "users:alice"
-
-
-class OldPayee(str, enum.Enum):  # noqa: UP042 - what Python 3.10 wrote, and what str() spells otherwise
-    ALICE = "users:alice"
-
-
-class Rendered(str):
-    """What Jinja gives, and some XComs: a text, and more."""
-
-    __slots__ = ("more",)
 
 
 @pytest.mark.parametrize(
@@ -109,111 +84,6 @@ def test_recoverable_is_what_shows_the_run_key_at_once(stages, recoverable):
     assert is_recoverable(workflow(*stages)) is recoverable
 
 
-@given(st.dictionaries(NAMES, st.text() | st.integers()))
-def test_texts_and_whole_numbers_are_variables(variables):
-    assert as_strings(variables) == {name: str(value) for name, value in variables.items()}
-
-
-@pytest.mark.parametrize("nothing", [None, {}])
-def test_no_variables(nothing):
-    assert as_strings(nothing) == {}
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (Amount.TEN, "10"),
-        (Payee.ALICE, "users:alice"),
-        (OldPayee.ALICE, "users:alice"),
-        (Rendered("x"), "x"),
-        (10**40, "1" + "0" * 40),
-        (-5, "-5"),
-        ("", ""),
-    ],
-)
-def test_kinds_of_texts_and_numbers_become_plain_texts(value, text):
-    checked = as_strings({"amount": value})
-    assert checked == {"amount": text}
-    assert type(checked["amount"]) is str
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        True,
-        False,
-        10.0,
-        float("nan"),
-        1e3,
-        decimal.Decimal(10),
-        None,
-        b"10",
-        ["10"],
-        {"a": "b"},
-        ("10",),
-        Colour.RED,
-        object(),
-    ],
-    ids=repr,
-)
-def test_other_kinds_are_refused_and_all_named(value):
-    with pytest.raises(InvalidInputError) as caught:
-        as_strings({"amount": value, "payee": "alice", "fee": 1.5})
-    said = str(caught.value)
-    assert f"amount = {value!r} is a {type(value).__name__}" in said
-    assert "fee = 1.5 is a float" in said
-    assert "payee" not in said
-    assert "Nothing was sent" in said
-
-
-@pytest.mark.parametrize("variables", ["amount=10", ["amount", "10"], 10, [("amount", "10")]], ids=repr)
-def test_what_is_no_mapping_is_refused(variables):
-    with pytest.raises(InvalidInputError, match=f"mapping of names to strings, not {type(variables).__name__}"):
-        as_strings(variables)
-
-
-@pytest.mark.parametrize("name", [1, None, "", ("a",)], ids=repr)
-def test_a_name_must_be_a_text(name):
-    with pytest.raises(InvalidInputError, match="is not a string"):
-        as_strings({name: "x"})
-
-
-def test_a_deleted_workflow_is_refused_though_flows_would_run_it():
-    with pytest.raises(InvalidInputError, match=r"'payout' \(w1\) was deleted at 2026-11-24.*Nothing was sent"):
-        check_before_submit(workflow(send(key=False), deletedAt="2026-11-24T00:00:00Z"), {}, log)
-
-
-def test_missing_variables_are_all_named():
-    stages = [send("${payee}", amount="${amount}"), wait_event("ok-${order}")]
-    with pytest.raises(InvalidInputError) as caught:
-        check_before_submit(workflow(*stages), {"order": "7"}, log)
-    said = str(caught.value)
-    assert "amount, payee missing" in said
-    assert "${amount}, ${payee}" in said
-    assert "given: order" in said
-    with pytest.raises(InvalidInputError, match="given: none"):
-        check_before_submit(workflow(*stages), {}, log)
-
-
-def test_the_run_key_is_never_missing_and_unknown_variables_are_only_warned_of(caplog):
-    check_before_submit(workflow(send()), {"airflow_run_key": "k"}, log)
-    assert not caplog.records
-    check_before_submit(workflow(send(amount="${amount}")), {"amount": "1", "ammount": "2", "b": ""}, log)
-    (warning,) = caplog.records
-    assert warning.levelno == logging.WARNING
-    assert "ammount, b" in warning.getMessage()
-
-
-@pytest.mark.parametrize(
-    ("amount", "warned"), [("1000", False), ("0", False), ("10.5", True), ("-5", True), ("", True), ("1e3", True)]
-)
-def test_an_amount_that_is_no_whole_number_is_warned_of(caplog, amount, warned):
-    asks = workflow({"send": {"amount": {"amount": "${amount}", "asset": "EUR/2"}, "metadata": {"note": "${note}"}}})
-    check_before_submit(asks, {"amount": amount, "note": "10.5"}, log)
-    assert (f"amount = {amount!r} is no whole number of the asset's smallest unit" in caplog.text) is warned
-    assert "note" not in caplog.text
-
-
 def test_a_workflow_by_id_may_be_deleted_and_is_refused_later(flows):
     made = flows.workflow(send())
     flows.client.delete_workflow(made.id)
@@ -257,3 +127,12 @@ def test_what_templates_leave_empty_is_named(flows, given, named):
     with pytest.raises(InvalidInputError, match=named):
         find_workflow(flows.client, log=log, **given)
     assert not flows.emulator.counters()["requests"]
+
+
+def test_all_workflows_of_a_name_but_the_deleted_ones(flows):
+    name = unique("payout")
+    first, second, third = (flows.workflow(delay(n), name=name) for n in (1, 2, 3))
+    flows.workflow(delay(1))
+    flows.client.delete_workflow(third.id)
+    assert [one.id for one in workflows_named_as(flows.client, second)] == [second.id, first.id]
+    assert {one.id for one in workflows_named_as(flows.client, third)} == {third.id, first.id, second.id}

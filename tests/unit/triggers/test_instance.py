@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def end_trigger(instance_id: str, **arguments: Any) -> InstanceEndTrigger:
-    defaults = {"formance_conn_id": "formance_default", "workflow_id": None, "poll_interval": 0.05}
+    defaults = {"formance_conn_id": "formance_default", "nonce": "n1", "workflow_id": None, "poll_interval": 0.05}
     return InstanceEndTrigger(**(defaults | arguments), instance_id=instance_id)
 
 
@@ -27,6 +27,7 @@ def stage_trigger(instance_id: str, event: str, **limits: Any) -> EventStageTrig
     return EventStageTrigger(
         event=event,
         formance_conn_id="formance_default",
+        nonce="n1",
         instance_id=instance_id,
         workflow_id=None,
         poll_interval=0.05,
@@ -38,6 +39,7 @@ def recovery_trigger(workflow_id: str, run_key: str, seconds: float) -> Recovery
     now = time.time()
     return RecoveryTrigger(
         formance_conn_id="formance_default",
+        nonce="n1",
         workflow_id=workflow_id,
         run_key=run_key,
         since=now - 60,
@@ -69,6 +71,7 @@ def test_end_of_a_success_and_of_a_failure_is_the_same_event(flows):
             "instance_id": instance_id,
             "stage": None,
             "error": None,
+            "nonce": "n1",
         }
 
 
@@ -153,14 +156,14 @@ def test_lost_submission_is_found_by_its_key(flows):
     workflow, key = flows.workflow(send()), f"dag/run/task@{unique('')}"
     instance_id = flows.client.run_workflow(workflow.id, {"airflow_run_key": key}).id
     event = event_of(recovery_trigger(workflow.id, key, 20))
-    assert event == {"found": instance_id, "run_key": key}
+    assert event == {"found": instance_id, "run_key": key, "nonce": "n1"}
 
 
 def test_lost_submission_that_never_comes(flows, said):
     workflow = flows.workflow(send())
     other = flows.client.run_workflow(workflow.id, {"airflow_run_key": "dag/run/other@1"}).id
     event = event_of(recovery_trigger(workflow.id, "dag/run/task@1", 0.3))
-    assert event == {"found": None, "run_key": "dag/run/task@1"}
+    assert event == {"found": None, "run_key": "dag/run/task@1", "nonce": "n1"}
     assert any(other in line for line in said.having("none of these bears it", "warning"))
 
 

@@ -10,7 +10,8 @@ import pytest
 from airflow_provider_orchestration.api.models import Activity, Instance
 from airflow_provider_orchestration.run.judge.outcome import Outcome, State, judge
 from airflow_provider_orchestration.run.judge.result import _transactions, result_of, with_transactions
-from tests.support.flows import FAILS, delay, send, wait_event
+from airflow_provider_orchestration.run.money import exact_amounts
+from tests.support.flows import FAILS, delay, send, unique, wait_event
 from tests.support.recorded import recorded
 from tests.support.things import activity, instance, status
 
@@ -61,7 +62,7 @@ def test_what_is_not_known_is_none():
 
 
 def test_recorded_transactions_have_amounts_as_texts():
-    found = {case: list(_transactions(2, told)) for case, told in recorded(list[Activity]).items()}
+    found = {case: _transactions(2, told, None) for case, told in recorded(list[Activity]).items()}
     (made,) = found["107 sh"]
     assert made == {
         "stage": 2,
@@ -76,12 +77,40 @@ def test_recorded_transactions_have_amounts_as_texts():
     assert {case for case, transactions in found.items() if transactions} == {"107 sh", "194 sh"}
 
 
-@pytest.mark.parametrize("amount", [0, 100, 2**53 + 1, 2**64, 10**30])
-def test_no_amount_loses_a_digit(amount):
-    made = {"data": [{"id": 1, "postings": [{"amount": amount, "asset": "BTC/8"}]}]}
-    (transaction,) = _transactions(0, [activity(terminated=True, output={"CreateTransaction": made})])
-    assert transaction["postings"][0]["amount"] == str(amount)
+def told(*amounts: object) -> list[Activity]:
+    """The history of a stage that made one transaction of so many postings."""
+    postings = [{"amount": amount, "asset": "ETH/18"} for amount in amounts]
+    return [activity(terminated=True, output={"CreateTransaction": {"data": [{"id": 1, "postings": postings}]}})]
+
+
+@pytest.mark.parametrize(
+    ("said", "exact", "amount"),
+    [
+        (0, None, "0"),
+        (2**53 - 1, None, "9007199254740991"),
+        # From here on two whole numbers can be the same float.
+        (2**53, None, None),
+        (10**18, None, None),
+        (1.0e40, None, None),
+        (10**18, 10**18 + 1, "1000000000000000001"),
+        (1.2345678901234568e29, 123456789012345678901234567890, "123456789012345678901234567890"),
+        # What is said to be known is not what moved.
+        (10**18, 10**18 + 1000, None),
+        ("x", 5, None),
+        (None, None, None),
+    ],
+)
+def test_an_amount_is_told_only_where_it_is_exact(said, exact, amount):
+    (transaction,) = _transactions(0, told(said), exact)
+    (posting,) = transaction["postings"]
+    assert posting["amount"] == amount
+    assert posting.get("amount_rounded") == (None if amount else str(said))
     assert transaction["ledger"] is None
+
+
+def test_of_several_postings_none_is_proven_by_the_amount_of_their_stage():
+    (transaction,) = _transactions(0, told(10**18, 10**18), 10**18)
+    assert [posting["amount"] for posting in transaction["postings"]] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +126,7 @@ def test_no_amount_loses_a_digit(amount):
     ],
 )
 def test_odd_outputs(output, ids):
-    transactions = list(_transactions(0, [activity(terminated=True, output=output)]))
+    transactions = _transactions(0, [activity(terminated=True, output=output)], None)
     assert [transaction["id"] for transaction in transactions] == ids
 
 
@@ -137,3 +166,19 @@ def test_a_run_that_moves_nothing_has_no_transactions(flows):
     flows.emulator.reset_counters()
     assert with_transactions(result_of(ended, judge(ended)), flows.client, log)["transactions"] == []
     assert flows.asked("get_instance_stage_history") == 0
+
+
+@pytest.mark.parametrize("amount", [str(10**18 + 1), "123456789012345678901234567890"])
+def test_what_the_histories_round_is_proven_by_definition_and_variables_or_said_to_be_rounded(flows, caplog, amount):
+    payee = f"users:{unique('payee')}"
+    ended = flows.ended(flows.run(send("a", amount="${amount}"), send(payee, amount=amount), amount=amount))
+    unproven = with_transactions(result_of(ended, judge(ended)), flows.client, log)
+    assert [one["postings"][0]["amount"] for one in unproven["transactions"]] == [None, None]
+    rounded = {float(one["postings"][0]["amount_rounded"]) for one in unproven["transactions"]}
+    assert rounded == {float(amount)}
+    assert caplog.text.count("the histories of Flows round amounts from 2^53 on") == 1
+    for variables, known in ((None, [None, amount]), ({"amount": amount}, [amount, amount])):
+        amounts = exact_amounts(ended.workflow, variables)
+        result = with_transactions(result_of(ended, judge(ended)), flows.client, log, amounts)
+        assert [one["postings"][0]["amount"] for one in result["transactions"]] == known
+    assert flows.emulator.account("default", payee)["balances"]["EUR/2"] == int(amount)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_orchestration.run.record import Phase
-from airflow_provider_orchestration.run.submit.again import Step, decide
+from airflow_provider_orchestration.run.record import Earlier, Phase
+from airflow_provider_orchestration.run.submit.again import Ask, Step, decide, other_ask
 from tests.support.things import run_record
 
-SAME = {"workflow": "aa", "variables.amount": "bb"}
-OTHER = {"workflow": "aa", "variables.amount": "cc"}
+SAME, OTHER = Ask("w", None, {"amount": 1}), Ask("w", None, {"amount": 2})
 RETRY, CLEAR, CLEAR_WITH_FEWER_RETRIES = 2, 5, 1
 
 # phase, state of an ended run, whether the same is asked, generation of the execution -> what it does
 RULES = [
     # Nothing sent, proven not to have been accepted, or a person says that it does not count: submit.
-    (Phase.BEGUN, None, {}, RETRY, Step.SUBMIT),
-    (Phase.BEGUN, None, {}, CLEAR, Step.SUBMIT),
+    (Phase.BEGUN, None, SAME, RETRY, Step.SUBMIT),
+    (Phase.BEGUN, None, SAME, CLEAR, Step.SUBMIT),
     (Phase.REFUSED, None, SAME, RETRY, Step.SUBMIT),
     (Phase.REFUSED, None, OTHER, RETRY, Step.SUBMIT),
     (Phase.REFUSED, None, SAME, CLEAR, Step.SUBMIT),
@@ -63,6 +63,10 @@ RULES = [
 ]
 
 
+NEVER_ACCEPTED = (Phase.BEGUN, Phase.REFUSED)
+NOTHING_COUNTS = (*NEVER_ACCEPTED, Phase.FORGOTTEN)
+
+
 def name_of(rule: tuple[Any, ...]) -> str:
     phase, state, asked, generation, _ = rule
     ask = "same" if asked is SAME else "other"
@@ -73,7 +77,8 @@ def name_of(rule: tuple[Any, ...]) -> str:
     ("phase", "state", "asked", "generation", "step"), RULES, ids=[name_of(rule) for rule in RULES]
 )
 def test_rules(phase, state, asked, generation, step):
-    record = run_record(phase=phase, state=state, digest=SAME, generation=RETRY)
+    known = {"instance_id": None} if phase in NEVER_ACCEPTED else {}
+    record = run_record(phase=phase, state=state, digest=SAME.digest, generation=RETRY, **known)
     assert decide(record, asked, generation) is step
 
 
@@ -82,12 +87,85 @@ def test_an_adopted_run_of_which_the_ask_is_not_known_is_not_refused_as_another(
     assert decide(adopted, SAME, CLEAR) is Step.TAKE_OVER
 
 
-NOTHING_COUNTS = (Phase.BEGUN, Phase.REFUSED, Phase.FORGOTTEN)
+MAPPED = {"mapped": True}
+NAMED = {"named": True, "name": "INV-1"}
+SUBMITTED_BEFORE = {"earlier": (Earlier("k0", "i0", "failed"),), "instance_id": None}
+
+
+# What of an ask is another's, and what may be a correction: whether it may take the place of what was submitted.
+@pytest.mark.parametrize(
+    ("before", "now", "step"),
+    [
+        # A mapped task is a place in a list: another list may give it what is paid at another place.
+        ((1, MAPPED), (1, MAPPED), Step.SUBMIT),
+        ((1, MAPPED), (2, MAPPED), Step.REFUSE_OTHER),
+        # With a name of its own the amount may be corrected, and only the name tells whose it is.
+        ((1, MAPPED | NAMED), (2, MAPPED | NAMED), Step.SUBMIT),
+        ((1, MAPPED | NAMED), (1, MAPPED | NAMED | {"name": "INV-2"}), Step.REFUSE_OTHER),
+        ((1, NAMED), (2, NAMED), Step.SUBMIT),
+        ((1, NAMED), (2, NAMED | {"name": "INV-2"}), Step.REFUSE_OTHER),
+        ((1, NAMED), (1, {}), Step.REFUSE_OTHER),
+        ((1, {}), (1, NAMED), Step.REFUSE_OTHER),
+        # A task that is not mapped is the same one after each clear.
+        ((1, {}), (2, {}), Step.SUBMIT),
+    ],
+)
+@pytest.mark.parametrize(
+    ("fields", "generation"),
+    [
+        ({"phase": Phase.ENDED, "state": "failed"}, CLEAR),
+        ({"phase": Phase.ENDED, "state": "dead"}, CLEAR),
+        ({"phase": Phase.REFUSED, **SUBMITTED_BEFORE}, CLEAR),
+        # Not only after a clear of this very task: what gave the list may have been cleared.
+        ({"phase": Phase.REFUSED, **SUBMITTED_BEFORE}, RETRY),
+        ({"phase": Phase.FORGOTTEN, **SUBMITTED_BEFORE}, CLEAR),
+    ],
+)
+def test_what_takes_the_place_of_a_failed_or_forgotten_run_must_be_the_same_payment(
+    before, now, step, fields, generation
+):
+    def ask(amount: int, how: dict[str, Any]) -> Ask:
+        return Ask("w", None, {"amount": amount}, **how)
+
+    record = run_record(digest=ask(*before).digest, generation=RETRY, **fields)
+    assert decide(record, ask(*now), generation) is step
+
+
+@pytest.mark.parametrize("phase", NEVER_ACCEPTED)
+def test_where_nothing_was_ever_submitted_anything_may_be(phase):
+    record = run_record(phase=phase, digest=SAME.digest, instance_id=None, generation=RETRY)
+    assert decide(record, Ask("w", None, {"amount": 2}, mapped=True), CLEAR) is Step.SUBMIT
+
+
+@pytest.mark.parametrize(
+    ("ask", "cleared", "said"),
+    [
+        (
+            OTHER,
+            True,
+            "differs in variables.amount. What is now asked for has not been paid.*new DAG run for it, or restore",
+        ),
+        (OTHER, False, r"one try of this task asks for a second run.*map it \(`.expand`\)"),
+        (
+            Ask("w", None, {"amount": 2}, mapped=True),
+            True,
+            "A place in a mapped list is no identity.*Start a new DAG run.*a run_key_name",
+        ),
+        (Ask("w", None, {str(n): n for n in range(20)}), True, "it differs in variables.0, .* and 11 more. What"),
+    ],
+)
+def test_the_message_names_what_differs_and_the_way_on(ask, cleared, said):
+    error = other_ask(run_record(digest=SAME.digest), ask, cleared=cleared)
+    assert re.search(said, str(error))
+    assert "instance i1" in str(error)
+    assert error.instance_id == "i1"
+
+
 RECORDS = st.builds(
     run_record,
     phase=st.sampled_from(Phase),
     state=st.sampled_from([None, "succeeded", "failed", "dead"]),
-    digest=st.sampled_from([SAME, OTHER, {}]),
+    digest=st.sampled_from([SAME.digest, OTHER.digest, {}]),
     generation=st.integers(0, 3),
 )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import time
 
-import pytest
-
 from airflow_provider_orchestration.run.submit.recovery import (
     CLOCK_MARGIN,
     Candidate,
@@ -31,23 +29,6 @@ def test_a_key_is_found_alone_and_within_a_longer_text():
     assert not candidate("world", "dag/run/task@ffff").has_key(KEY)
     assert not candidate().has_key(KEY)
     assert not candidate(unread=True).has_key(KEY)
-
-
-@pytest.mark.parametrize(
-    ("texts", "key"),
-    [
-        ([KEY], KEY),
-        ([f"{KEY} by Airflow"], KEY),
-        ([f"run {KEY}"], ""),  # may be the end of another task's name
-        (["x-dag/run/task@0123456789abcdef"], ""),
-        (["dag/run/task2@0123456789abcdef"], ""),
-        (["dag/run/task@example.com@0123456789abcdef"], ""),  # another task, with a business name
-        (["dag/run/task@"], ""),
-        ([], ""),
-    ],
-)
-def test_the_key_of_a_task(texts, key):
-    assert candidate(*texts).key_from("dag/run/task@") == key
 
 
 def test_a_candidate_is_described_for_a_person():

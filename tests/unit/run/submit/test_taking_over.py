@@ -209,14 +209,14 @@ def test_a_later_try_without_a_record_finds_its_instance_by_the_name_in_its_key(
     assert run.begin() is Step.TAKE_OVER
     assert (run.instance_id, task.record["run_key"]) == (instance, key)
     assert "deadline" in task.record
-    assert f"no record of an earlier try, but instance {instance} bears this task's name" in caplog.text
+    assert f"no record of an earlier try, but instance {instance} bears this task's key" in caplog.text
 
 
 def test_where_there_is_none_it_submits(task, caplog):
     caplog.set_level(logging.INFO)
     task.life.try_number = 1
     assert task.execution().begin() is Step.SUBMIT
-    assert "no record of an earlier try, and no instance of this DAG run bears this task's name" in caplog.text
+    assert "no record of an earlier try, and no instance of this DAG run bears this task's key" in caplog.text
 
 
 def test_where_that_cannot_be_looked_up_nothing_is_sent(task):

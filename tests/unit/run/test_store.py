@@ -1,27 +1,14 @@
-"""What is known of a task's run: the store that keeps it, the key that names it, the digest of what was asked."""
+"""The records of a task in Airflow's task state store: as they were written, or refused."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_orchestration.exceptions import RecordError
-from airflow_provider_orchestration.run.record import (
-    VERSION,
-    Earlier,
-    EventRecord,
-    Phase,
-    RecordStore,
-    RunRecord,
-    differing,
-    digest_of,
-    new_run_key,
-    task_name,
-)
-from airflow_provider_orchestration.run.submit.again import Ask
+from airflow_provider_orchestration.run.record import VERSION, Deferral, Earlier, EventRecord, Phase, RunRecord
+from airflow_provider_orchestration.run.store import STORE_KEYS, RecordStore
 from tests.support.task_life import StaleExecutionError, StateStore
 from tests.support.things import run_record
 
@@ -35,8 +22,7 @@ FULL = run_record(
     earlier=(Earlier("k0"), Earlier("k1", "i0", "failed", "no")),
 )
 EVENT = EventRecord(instance_id="i1", event="approved", stage=1, phase="sent", generation=2, times=1)
-TEXTS = st.text(max_size=8)
-VARIABLES = st.dictionaries(TEXTS, TEXTS | st.integers(), max_size=4)
+DEFERRAL = Deferral(nonce="n1", try_number=1, generation=2, method="execute_complete")
 
 
 @pytest.fixture
@@ -49,14 +35,16 @@ def store_of(life: StateStore) -> RecordStore:
     return RecordStore({"task_state_store": life.accessor(life.current)})  # type: ignore[typeddict-item]
 
 
-@pytest.mark.parametrize("record", [run_record(), FULL, EVENT], ids=["submitted", "full", "event"])
+@pytest.mark.parametrize(
+    "record", [run_record(), FULL, EVENT, DEFERRAL], ids=["submitted", "full", "event", "deferral"]
+)
 def test_a_record_is_read_as_it_was_written(life, record: Any):
     store = store_of(life)
     assert store.read(type(record)) is None
     store.write(record)
     assert store.read(type(record)) == record
-    other: Any = RunRecord if type(record) is EventRecord else EventRecord
-    assert store.read(other) is None
+    others: Any = STORE_KEYS.keys() - {type(record)}
+    assert [store.read(other) for other in others] == [None, None]
 
 
 def test_it_never_expires(life):
@@ -138,65 +126,8 @@ def test_a_store_that_forgets_when_a_task_succeeds_is_refused(life, monkeypatch)
     monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
     with pytest.raises(RecordError, match=r"clear_on_success is True.*Set it to False\. Nothing was sent"):
         store_of(life)
+    # What is needed only until the task has ended may be forgotten then.
+    context: Any = {"task_state_store": life.accessor(life.current)}
+    assert RecordStore(context, outlives_success=False).read(Deferral) is None
     monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "False")
     assert store_of(life).read(RunRecord) is None
-
-
-@pytest.mark.parametrize(
-    ("map_index", "run_key_name", "name"),
-    [
-        (-1, None, "d/manual__2026-01-01T00:00:00+00:00/pay@"),
-        (0, None, "d/manual__2026-01-01T00:00:00+00:00/pay[0]@"),
-        (12, None, "d/manual__2026-01-01T00:00:00+00:00/pay[12]@"),
-        (12, "invoice-7", "d/manual__2026-01-01T00:00:00+00:00/invoice-7@"),
-        (-1, "", "d/manual__2026-01-01T00:00:00+00:00/pay@"),
-    ],
-)
-def test_the_name_of_a_task(map_index, run_key_name, name):
-    assert task_name("d", "manual__2026-01-01T00:00:00+00:00", "pay", map_index, run_key_name) == name
-
-
-def test_no_two_submissions_have_one_key():
-    keys = {new_run_key("d/r/t@") for _ in range(100)}
-    assert len(keys) == 100
-    assert {key.partition("@")[0] for key in keys} == {"d/r/t"}
-    assert {len(key.partition("@")[2]) for key in keys} == {16}
-
-
-@given(TEXTS, VARIABLES)
-def test_a_digest_hides_the_values_and_knows_them_again(workflow, variables):
-    digest = digest_of(workflow, variables)
-    assert digest.keys() == {"workflow", *(f"variables.{name}" for name in variables)}
-    assert all(len(part) == 16 for part in digest.values())
-    assert digest_of(workflow, dict(reversed(variables.items()))) == digest
-    # What is sent is the same, so it is the same ask.
-    assert digest_of(workflow, {name: str(value) for name, value in variables.items()}) == digest
-
-
-@given(VARIABLES, VARIABLES)
-def test_what_differs_is_named(old, new):
-    differ = {name for name in old.keys() | new.keys() if str(old.get(name, ...)) != str(new.get(name, ...))}
-    assert differing(digest_of("w", old), digest_of("w", new)) == sorted(f"variables.{name}" for name in differ)
-    assert ("workflow" in differing(digest_of("w", old), digest_of("v", new))) is True
-
-
-def test_where_the_old_ask_is_not_known_nothing_differs():
-    assert differing({}, digest_of("w", {"a": "1"})) == []
-
-
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.tuples()))
-def test_a_digest_can_be_had_of_whatever_a_task_was_given(value):
-    # It is compared before the variables are checked.
-    for variables in (value, {"a": value}, {"a": {1: value, "b": value}}):
-        digest = Ask("w", None, variables).digest
-        assert digest == Ask("w", None, variables).digest
-        assert digest["workflow"] == digest_of("w", {})["workflow"]
-
-
-def test_a_workflow_is_what_the_dag_calls_it():
-    assert Ask("id", None, None).digest == digest_of("id", {})
-    assert Ask(None, "name", None).digest == digest_of("name", {})
-
-
-def test_no_variables_are_no_variables_however_they_are_written():
-    assert Ask("w", None, None).digest == Ask("w", None, {}).digest

@@ -1,0 +1,118 @@
+"""
+A later execution without a record: is there an instance that bears this task's key?
+
+The first execution writes a record before anything else. So either the first one died before, and nothing was sent, or
+a person removed the record: an instance that was submitted is found by its key then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_orchestration.exceptions import FormanceError, RecordError
+from airflow_provider_orchestration.run.definition import is_recoverable, shows_key_alone
+from airflow_provider_orchestration.run.keys import digest_of_all, mentions_position, read_run_key, run_keys_in
+from airflow_provider_orchestration.run.record import Phase, RunRecord
+from airflow_provider_orchestration.run.submit.recovery import Candidate, KeyScan, describe
+
+if TYPE_CHECKING:
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.models import Workflow
+    from airflow_provider_orchestration.run.submit.again import Ask
+
+#: Seconds by which Airflow's clock may be ahead of that of Flows; a larger margin costs a few histories more.
+CLOCKS_DIFFER = 3600.0
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """An instance that bears a run key of the task, and that no record names."""
+
+    candidate: Candidate
+    workflow_id: str
+    run_key: str
+
+    def check(self, ask: Ask) -> None:
+        """
+        Check that it is proven to be what is asked for: its position alone is not enough.
+
+        :raises RecordError: it is not.
+        """
+        key = read_run_key(self.run_key)
+        if (key.name, key.digest) != (ask.name, digest_of_all(ask.digest)):
+            raise RecordError(
+                f"there is no record of an earlier try, and instance {self.candidate} bears run key {self.run_key} of "
+                "this task, but it is not proven to be what is asked for now. Nothing was sent. If it is this task's, "
+                "adopt it with `airflow formance adopt`; for anything else start a new DAG run.",
+                instance_id=self.candidate.instance_id,
+            )
+
+    def as_record(self, digest: dict[str, str], generation: int, deadline: float | None) -> RunRecord:
+        """Return the record that the task would have of it."""
+        return RunRecord(
+            run_key=self.run_key,
+            workflow_id=self.workflow_id,
+            digest=digest,
+            generation=generation,
+            phase=Phase.SUBMITTED,
+            intent_at=self.candidate.created,
+            recoverable=True,
+            deadline=deadline,
+            instance_id=self.candidate.instance_id,
+        )
+
+
+def began_at(dag_run: Any) -> float:
+    """
+    Return the epoch second before which nothing can have been submitted by a DAG run.
+
+    What is older and bears its name is of a run that was deleted and made again. A clear moves the start, so a run that
+    was ever cleared may be as old as its schedule. (So does setting it to queued by hand, which nothing tells: a person
+    who does that and removes the record, too, has it submitted again.)
+    """
+    if dag_run.start_date is None:
+        return float(dag_run.run_after.timestamp())
+    started = float(dag_run.start_date.timestamp())
+    return started if dag_run.clear_number == 0 else min(started, float(dag_run.run_after.timestamp()))
+
+
+def find_orphan(client: FlowsClient, workflows: Sequence[Workflow], position: str, since: float) -> Orphan | None:
+    """
+    Return the instance that bears a run key of a task: one that runs before one that has ended, a newer first.
+
+    :param workflows: all that it may be an instance of: a name can have been deployed anew.
+    :param position: from :func:`~.keys.position_name`.
+    :param since: epoch seconds of the beginning of the DAG run, by Airflow's clock.
+    :raises FormanceError: the stack, or a history that could be the one, cannot be read now.
+    :raises RecordError: a workflow shows the key within a longer text only, so that what is found there may be the end
+        of another task's.
+    """
+    mine: list[Orphan] = []
+    undecided: list[Candidate] = []
+    for workflow in filter(is_recoverable, workflows):
+        scanned = KeyScan().scan(client, workflow.id, since - CLOCKS_DIFFER, retries=None)
+        if scanned.error is not None:
+            raise FormanceError(
+                f"whether an earlier try submitted cannot be looked up: {scanned.error}. Nothing was sent."
+            )
+        found = [
+            Orphan(candidate, workflow.id, key)
+            for candidate in scanned.candidates
+            for key in run_keys_in(candidate.texts)
+            if read_run_key(key).position == position
+        ]
+        bearing = [one for one in scanned.candidates if mentions_position(one.texts or (), position)]
+        if bearing and not found and not shows_key_alone(workflow):
+            raise RecordError(
+                f"there is no record of an earlier try, and each of these instances may be this task's: "
+                f"{describe(bearing)}. Nothing was sent. Adopt the right one with `airflow formance adopt`."
+            )
+        mine += found
+        undecided += [one for one in scanned.candidates if one.texts is None and not one.forgotten]
+    if undecided and not mine:
+        raise FormanceError(
+            f"whether an earlier try submitted cannot be told yet: {describe(undecided)}. Nothing was sent."
+        )
+    return max(mine, key=lambda one: (not one.candidate.terminated, one.candidate.created), default=None)
