@@ -172,9 +172,10 @@ class AirflowApi:
         :raises AirflowApiError: it was not written, or something else stands there afterwards.
         """
         path, query = _store_path(task), {"map_index": task.map_index}
-        self._send("PUT", path, query=query, body={"value": as_json(record), "expires_at": None})
+        value = as_json(record)
+        self._send("PUT", path, query=query, body={"value": value, "expires_at": None})
         found = self._json("GET", path, query=query)
-        if record_from(found["value"], RunRecord) != record or found["expires_at"] is not None:
+        if record_from(found["value"], RunRecord) != record_from(value, RunRecord) or found["expires_at"] is not None:
             raise AirflowApiError(
                 f"the record of {task} was written, but something else stands there now: look at it before you go on"
             )

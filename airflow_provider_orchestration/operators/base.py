@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 
 from airflow_provider_orchestration.run import settings
-from airflow_provider_orchestration.run.durations import Duration, seconds_of
+from airflow_provider_orchestration.run.durations import Duration, seconds_or_none
 from airflow_provider_orchestration.run.submit.door import OneDoor
 from airflow_provider_orchestration.run.templates import TextFields
 
@@ -60,7 +60,7 @@ class FormanceOperator(OneDoor, TextFields, BaseOperator):
         super().__init__(**kwargs)
         self.formance_conn_id = formance_conn_id
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-        self.poll_interval = seconds_of("poll_interval", poll_interval) or settings.poll_interval()
+        self.poll_interval = seconds_or_none("poll_interval", poll_interval) or settings.poll_interval()
         self._told_to_stop = False
         self._stop_unhandled = False
         self._cancel_asked = False

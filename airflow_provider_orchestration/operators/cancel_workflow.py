@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_orchestration.exceptions import CancelIgnoredError
 from airflow_provider_orchestration.operators.base import FormanceOperator
-from airflow_provider_orchestration.run.durations import Duration, in_words, seconds_of
+from airflow_provider_orchestration.run.durations import Duration, seconds_of
 from airflow_provider_orchestration.run.judge.failing import task_failures
+from airflow_provider_orchestration.run.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ class CancelWorkflowOperator(FormanceOperator):
         if on_ignored not in ("fail", "warn"):
             raise ValueError(f'on_ignored must be "fail" or "warn", not {on_ignored!r}')
         self.instance_id = instance_id
-        self.cancel_timeout = seconds_of("cancel_timeout", cancel_timeout, optional=False) or 60.0
+        self.cancel_timeout = seconds_of("cancel_timeout", cancel_timeout)
         self.on_ignored = on_ignored
 
     def execute(self, context: Context) -> dict[str, Any]:

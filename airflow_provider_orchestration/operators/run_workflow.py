@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError
 from airflow_provider_orchestration.operators.base import FormanceOperator, check_attempts
-from airflow_provider_orchestration.run.durations import Duration, in_words, seconds_of
+from airflow_provider_orchestration.run.durations import Duration, seconds_of, seconds_or_none
 from airflow_provider_orchestration.run.judge.failing import task_failures
+from airflow_provider_orchestration.run.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,8 +40,6 @@ class RunWorkflowOperator(FormanceOperator):
     :param workflow_name: the workflow by name (templated): the newest of that name that is not deleted.
     :param variables: its variables (templated), strings or whole numbers in the asset's smallest unit.
     :param wait_for_completion: False ends the task green as soon as the run was accepted.
-    Durations are seconds, a ``timedelta`` or a ``pendulum.Duration``.
-
     :param run_timeout: duration from the submission, the same over retries, clears and deferral, after which the task
         fails without a retry while the run goes on. Default None: it waits for as long as the run takes.
     :param cancel_on_timeout: then ask Flows to cancel, and look for ``cancel_timeout`` whether it did.
@@ -75,7 +74,7 @@ class RunWorkflowOperator(FormanceOperator):
         cancel_on_timeout: bool = False,
         cancel_timeout: Duration = 60.0,
         cancel_on_kill: bool = False,
-        run_key_name: str | None = None,
+        run_key_name: str | None = "",
         recovery_timeout: Duration = 600.0,
         poll_failure_timeout: Duration | None = None,
         fail_after_attempts: int | None = None,
@@ -91,14 +90,15 @@ class RunWorkflowOperator(FormanceOperator):
         self.workflow_name = workflow_name
         self.variables = variables
         self.wait_for_completion = wait_for_completion
-        self.run_timeout = seconds_of("run_timeout", run_timeout)
+        self.run_timeout = seconds_or_none("run_timeout", run_timeout)
         self.cancel_on_timeout = cancel_on_timeout
-        self.cancel_timeout = seconds_of("cancel_timeout", cancel_timeout, optional=False) or 60.0
+        self.cancel_timeout = seconds_of("cancel_timeout", cancel_timeout)
         self.cancel_on_kill = cancel_on_kill
         self.run_key_name = run_key_name
-        self._named = run_key_name is not None
-        self.recovery_timeout = seconds_of("recovery_timeout", recovery_timeout, optional=False) or 600.0
-        self.poll_failure_timeout = seconds_of("poll_failure_timeout", poll_failure_timeout)
+        # None is what a mapped list gives for a name that it does not have, not what it means to give none.
+        self._none_given, self._named = run_key_name is None, bool(run_key_name)
+        self.recovery_timeout = seconds_of("recovery_timeout", recovery_timeout)
+        self.poll_failure_timeout = seconds_or_none("poll_failure_timeout", poll_failure_timeout)
         self.fail_after_attempts = fail_after_attempts
         self._waits_for: str | None = None
 
@@ -147,15 +147,15 @@ class RunWorkflowOperator(FormanceOperator):
         from airflow_provider_orchestration.run.submit.again import Ask
         from airflow_provider_orchestration.run.submit.submission import TaskRun
 
-        ti: Any = context["ti"]
+        mapped = context["ti"].map_index >= 0  # type: ignore[operator]
         ask = Ask(
             self.workflow_id,
             self.workflow_name,
             self.variables,
             self.run_timeout,
-            None if self.run_key_name is None else str(self.run_key_name).strip(),
-            named=self._named,
-            mapped=ti.map_index >= 0,
+            (None if self.run_key_name is None else str(self.run_key_name).strip()) or None,
+            named=self._named or (self._none_given and mapped),
+            mapped=mapped,
         )
         return TaskRun(context, ask, lambda: self.client, self.log, lambda: self._told_to_stop, resumed=self.came_back)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_orchestration.exceptions import EventNotTakenError, FlowsApiError
 from airflow_provider_orchestration.operators.base import FormanceOperator
-from airflow_provider_orchestration.run.durations import Duration, in_words, seconds_of
+from airflow_provider_orchestration.run.durations import Duration, seconds_of, seconds_or_none
 from airflow_provider_orchestration.run.judge.failing import task_failures
+from airflow_provider_orchestration.run.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +62,8 @@ class SendEventOperator(FormanceOperator):
         self.instance_id = instance_id
         self.event = event
         self.confirm = confirm
-        self.wait_timeout = seconds_of("wait_timeout", wait_timeout)
-        self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout, optional=False) or 60.0
+        self.wait_timeout = seconds_or_none("wait_timeout", wait_timeout)
+        self.confirm_timeout = seconds_of("confirm_timeout", confirm_timeout)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the event, or see what became of the one that an earlier try sent."""

@@ -6,6 +6,7 @@ Airflow's REST API refuses a value above 65,535 bytes, so a larger record could 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +37,10 @@ def within_bounds(record: RunRecord) -> RunRecord:
             msgspec.structs.replace(one, error=_shortened(one.error, _LONGEST_TEXT)) for one in record.earlier
         ),
     )
-    too_much = _size_of(record) - LARGEST_RECORD
+    too_much = size_of(record) - LARGEST_RECORD
     if record.result is None or too_much <= 0:
         return record
-    return record.but(result=_smaller(record.result, _size_of(record.result) - too_much))
+    return record.but(result=_smaller(record.result, size_of(record.result) - too_much))
 
 
 def _smaller(result: Mapping[str, Any], room: int) -> dict[str, Any]:
@@ -60,14 +61,15 @@ def _smaller(result: Mapping[str, Any], room: int) -> dict[str, Any]:
             f"{said}, without metadata: the whole is in the return_value of the try that saw the end, and in the "
             "instance's histories while Flows has them"
         )
-        if _size_of(small) <= room or not any(kept.values()):
+        if size_of(small) <= room or not any(kept.values()):
             return small
-        longest = max(kept, key=lambda name: _size_of(whole[name][: kept[name]]))
+        longest = max(kept, key=lambda name: size_of(whole[name][: kept[name]]))
         kept[longest] = kept[longest] * 3 // 4
 
 
-def _size_of(value: object) -> int:
-    return len(msgspec.json.encode(value))
+def size_of(value: object) -> int:
+    """Return the bytes of a value as Airflow keeps it, with spaces and everything but ASCII escaped."""
+    return len(json.dumps(msgspec.to_builtins(value)))
 
 
 def _shortened(text: str | None, longest: int) -> str | None:

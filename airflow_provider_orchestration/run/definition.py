@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.api.inputs import check_id, check_text
 from airflow_provider_orchestration.exceptions import NotFoundError
+from airflow_provider_orchestration.run.words import listed
 
 if TYPE_CHECKING:
     import logging
@@ -107,17 +108,15 @@ def find_workflow(
                 workflow_id=workflow_id,
             ) from error
     check_text("workflow_name", workflow_name)
-    listed = client.list_workflows()
+    there_are = [one for one in client.list_workflows() if one.deleted_at is None]
     named = sorted(
-        (w for w in listed if w.name == workflow_name and w.deleted_at is None),
-        key=lambda w: w.created_at,
-        reverse=True,
+        (one for one in there_are if one.name == workflow_name), key=lambda one: one.created_at, reverse=True
     )
     if not named:
-        names = sorted({w.name for w in listed if w.name and w.deleted_at is None})
+        names = sorted({one.name for one in there_are if one.name})
         raise NotFoundError(
-            f"no workflow is named {workflow_name!r} on this stack; there are: {', '.join(names[:20]) or 'none'}"
-            f"{', ...' if len(names) > 20 else ''}. Create it first, or correct workflow_name.",
+            f"no workflow is named {workflow_name!r} on this stack; there are: {listed(names, 20)}. Create it first, "
+            "or correct workflow_name.",
             operation="list_workflows",
         )
     newest = named[0]

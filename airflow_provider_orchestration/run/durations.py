@@ -1,4 +1,4 @@
-"""Durations: what a DAG may give, seconds as floats inside, words for people."""
+"""Durations: what a DAG may give, and seconds as floats inside."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ from datetime import timedelta
 Duration = float | timedelta
 
 
-def seconds_of(name: str, value: object, *, optional: bool = True) -> float | None:
+def seconds_of(name: str, value: object) -> float:
     """
-    Return a duration above 0 in seconds; None only where it is optional.
+    Return a duration above 0 in seconds.
 
     :param name: of the argument, for the error.
     :param value: seconds, a ``timedelta`` or a ``pendulum.Duration``.
     :raises ValueError: naming the argument and the value.
     """
-    if value is None and optional:
-        return None
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        or_none = ", or None" if optional else ""
         raise ValueError(
-            f"{name} must be above 0 seconds (a number, a timedelta or a pendulum.Duration{or_none}), not {value!r}"
+            f"{name} must be above 0 seconds (a number, a timedelta or a pendulum.Duration), not {value!r}"
         )
     return float(seconds)
 
 
-def in_words(seconds: float) -> str:
-    """Return seconds for a person, e.g. ``1 hour 30 minutes``."""
-    import pendulum
-
-    return pendulum.duration(seconds=seconds).in_words(locale="en")
+def seconds_or_none(name: str, value: object) -> float | None:
+    """Return what :func:`seconds_of` does, None for None."""
+    return None if value is None else seconds_of(name, value)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import InvalidInputError
 from airflow_provider_orchestration.run.definition import VARIABLE, stages_of, strings_in
+from airflow_provider_orchestration.run.words import listed
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.api.models import Workflow
@@ -39,7 +40,7 @@ def check_money(workflow: Workflow, variables: Mapping[str, str]) -> None:
                 wrong.setdefault(name, f"{name} = {variables[name]!r}, which stands in {place} as {text!r}")
     if wrong:
         raise InvalidInputError(
-            f"variables: {'; '.join(wrong.values())}: no account, wallet or amount is called so, a template found "
+            f"variables: {listed(wrong.values())}: no account, wallet or amount is called so, a template found "
             "nothing. Let the task that gives the value come first, or correct its key. Nothing was sent."
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from airflow_provider_orchestration.exceptions import RecordError
-from airflow_provider_orchestration.run.bounds import LARGEST_RECORD, within_bounds
+from airflow_provider_orchestration.run.bounds import LARGEST_RECORD, size_of, within_bounds
 from airflow_provider_orchestration.run.record import VERSION, Deferral, EventRecord, Phase, RunRecord
 
 if TYPE_CHECKING:
@@ -78,13 +78,12 @@ def as_json(record: Record) -> dict[str, Any]:
     """
     if isinstance(record, RunRecord):
         record = within_bounds(record)
-    encoded = msgspec.json.encode(record)
-    if len(encoded) > LARGEST_RECORD and getattr(record, "phase", None) in _NOTHING_SENT_YET:
+    if size_of(record) > LARGEST_RECORD and getattr(record, "phase", None) in _NOTHING_SENT_YET:
         raise RecordError(
-            f"the record of this task would have {len(encoded)} bytes, and at most {LARGEST_RECORD} are written: "
+            f"the record of this task would have {size_of(record)} bytes, and at most {LARGEST_RECORD} are written: "
             "shorten ids, names and events. Nothing was sent."
         )
-    value: dict[str, Any] = msgspec.json.decode(encoded)
+    value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
     return value
 
 

@@ -19,7 +19,7 @@ from airflow_provider_orchestration.exceptions import (
     InvalidInputError,
     NotFoundError,
 )
-from airflow_provider_orchestration.run.durations import Duration, in_words, seconds_of
+from airflow_provider_orchestration.run.durations import Duration, seconds_of
 from airflow_provider_orchestration.run.judge.failing import task_failures
 from airflow_provider_orchestration.run.judge.outcome import Outcome, State, judge, sign_of_death
 from airflow_provider_orchestration.run.judge.reading import read_instance
@@ -28,6 +28,7 @@ from airflow_provider_orchestration.run.judge.stages import failure
 from airflow_provider_orchestration.run.submit.door import OneDoor
 from airflow_provider_orchestration.run.templates import TextFields
 from airflow_provider_orchestration.run.wait.watch import Verdict, Watch, take_look
+from airflow_provider_orchestration.run.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,7 +74,7 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         # Before Airflow's own check, whose text names neither the argument nor the value where that is a NaN.
-        seconds_of("poke_interval", poke_interval, optional=False)
+        seconds_of("poke_interval", poke_interval)
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.instance_id = instance_id
         self.formance_conn_id = formance_conn_id

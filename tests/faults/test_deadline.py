@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
-from airflow_provider_orchestration.run.durations import in_words
+from airflow_provider_orchestration.run.words import in_words
 from tests.faults.execution import SteppedLife
 from tests.faults.payout import APPROVAL, assert_final, assert_money, assert_paid_once, mode
 

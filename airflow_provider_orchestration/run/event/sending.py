@@ -23,12 +23,12 @@ from airflow_provider_orchestration.exceptions import (
     ServerTroubleError,
     StoppedError,
 )
-from airflow_provider_orchestration.run.durations import in_words
 from airflow_provider_orchestration.run.event.stage import stage_ended, stages_to_come
 from airflow_provider_orchestration.run.judge.reading import read_instance
 from airflow_provider_orchestration.run.judge.stages import current_stage
 from airflow_provider_orchestration.run.record import EventRecord
 from airflow_provider_orchestration.run.store import RecordStore
+from airflow_provider_orchestration.run.words import in_words
 
 if TYPE_CHECKING:
     import logging

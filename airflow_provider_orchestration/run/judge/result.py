@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_orchestration.exceptions import FlowsApiError
 from airflow_provider_orchestration.run.definition import stages_of
 from airflow_provider_orchestration.run.money import with_amount
+from airflow_provider_orchestration.run.words import listed
 
 if TYPE_CHECKING:
     import logging
@@ -87,7 +88,7 @@ def with_transactions(
         log.warning(
             "the histories of Flows round amounts from 2^53 on: in transactions %s `amount` is null, `amount_rounded` "
             "what they say; the ledger has the exact ones",
-            ", ".join(map(str, rounded[:10])) + (", ..." if len(rounded) > 10 else ""),
+            listed(rounded),
         )
     return {**result, "transactions": transactions}
 

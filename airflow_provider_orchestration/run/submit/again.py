@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_orchestration.exceptions import AlreadySubmittedError
 from airflow_provider_orchestration.run.keys import differing, digest_of
 from airflow_provider_orchestration.run.record import Phase, RunRecord
+from airflow_provider_orchestration.run.words import listed
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,7 @@ class Step(enum.Enum):
 def other_ask(record: RunRecord, ask: Ask, *, cleared: bool) -> AlreadySubmittedError:
     """Return the error of an execution that asks for something else than what its task has submitted."""
     its = f"instance {record.instance_id}" if record.instance_id else f"the run of key {record.run_key}"
-    names = differing(record.digest, ask.digest)
-    fields = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    fields = listed(differing(record.digest, ask.digest))
     other = f"it differs in {fields}. What is now asked for has not been paid, and nothing was submitted."
     if not cleared:
         text = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_orchestration.exceptions import InvalidInputError
 from airflow_provider_orchestration.run.definition import RUN_KEY_VARIABLE, variables_of
 from airflow_provider_orchestration.run.money import amount_variables, check_money
+from airflow_provider_orchestration.run.words import listed
 
 if TYPE_CHECKING:
     import logging
@@ -49,7 +50,7 @@ def as_strings(variables: object) -> dict[str, str]:
             wrong.append(f"{name} = {_shown(value)} is a {type(value).__name__}")
     if wrong:
         raise InvalidInputError(
-            f"variables: {'; '.join(wrong)}. Flows takes strings; give a string, or a whole number in the smallest "
+            f"variables: {listed(wrong)}. Flows takes strings; give a string, or a whole number in the smallest "
             "unit of the asset (1000 for 10.00 EUR/2). Nothing was sent."
         )
     return checked
@@ -72,8 +73,8 @@ def check_before_submit(workflow: Workflow, variables: Mapping[str, str], log: l
     asked = variables_of(workflow) - {RUN_KEY_VARIABLE}
     if missing := sorted(asked - variables.keys()):
         raise InvalidInputError(
-            f"variables: {', '.join(missing)} missing, which {called} mentions as "
-            f"{', '.join('${' + name + '}' for name in missing)}; given: {', '.join(sorted(variables)) or 'none'}. "
+            f"variables: {listed(missing)} missing, which {called} mentions as "
+            f"{listed('${' + name + '}' for name in missing)}; given: {listed(sorted(variables))}. "
             "Nothing was sent."
         )
     check_money(workflow, variables)
@@ -86,7 +87,7 @@ def check_before_submit(workflow: Workflow, variables: Mapping[str, str], log: l
                 variables[name],
             )
     if unknown := sorted(variables.keys() - asked - {RUN_KEY_VARIABLE}):
-        log.warning("variables: %s: %s mentions no such variable; sent all the same", ", ".join(unknown), called)
+        log.warning("variables: %s: %s mentions no such variable; sent all the same", listed(unknown, 5), called)
 
 
 def _shown(value: object, at_most: int = 200) -> str:

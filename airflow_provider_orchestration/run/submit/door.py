@@ -119,7 +119,7 @@ def why_no_resume(context: Context, deferral: Deferral | None, method: str, kwar
         return f"it deferred to {deferral.method}"
     event = kwargs.get("event")
     if not isinstance(event, Mapping) or event.get("nonce") != deferral.nonce:
-        return f"the event is not that of its latest deferral: {str(event)[:200]}"
+        return f"the event is not that of its latest deferral: {str(event)[:80]}"
     return None
 
 

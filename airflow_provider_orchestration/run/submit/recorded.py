@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import InstanceFailedError, RecordError, StoppedWatchingError
-from airflow_provider_orchestration.run.durations import in_words
 from airflow_provider_orchestration.run.judge.outcome import State
 from airflow_provider_orchestration.run.judge.stages import failure
 from airflow_provider_orchestration.run.keys import position_name
 from airflow_provider_orchestration.run.record import Phase, RunRecord
 from airflow_provider_orchestration.run.store import RecordStore
 from airflow_provider_orchestration.run.submit.results import read_result, whole_result
+from airflow_provider_orchestration.run.words import in_words
 
 if TYPE_CHECKING:
     import logging

@@ -37,6 +37,7 @@ from airflow_provider_orchestration.run.submit.orphans import began_at, find_orp
 from airflow_provider_orchestration.run.submit.recorded import RecordedRun
 from airflow_provider_orchestration.run.submit.recovery import Search
 from airflow_provider_orchestration.run.submit.unknown import unknown_run
+from airflow_provider_orchestration.run.words import listed
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.api.models import Workflow
@@ -92,13 +93,14 @@ class TaskRun(RecordedRun):
             return self._submit(record)
         if step is Step.FAIL_AGAIN:
             raise self._failure()
-        fields = ", ".join(differing(record.digest, asked))
+        fields = differing(record.digest, asked)
         # Of a task that goes on, the templates were rendered anew, and may hold the time of day.
+        begins = begins and not self.resumed
         same_try = begins and (record.generation, record.try_number) == (self._generation, self._try_number)
         if step is Step.REFUSE_OTHER or (fields and same_try):
             raise other_ask(record, self.ask, cleared=not same_try)
         if fields:
-            self.log.warning("this try asks for other values than the submission that it takes over: %s", fields)
+            self.log.warning("this try asks for other values than the submission it takes over: %s", listed(fields))
         if step is Step.ALREADY_SUCCEEDED:
             self.log.warning(
                 "taken over: instance %s has already succeeded; nothing is submitted again", record.instance_id

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_orchestration.run.durations import in_words
 from airflow_provider_orchestration.run.judge.reading import read_instance
+from airflow_provider_orchestration.run.words import in_words
 
 if TYPE_CHECKING:
     import logging

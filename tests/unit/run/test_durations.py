@@ -1,4 +1,4 @@
-"""Durations: what may be given, and how they are told."""
+"""Durations: what may be given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_orchestration.operators.cancel_workflow import CancelWorkflowOperator
 from airflow_provider_orchestration.operators.run_workflow import RunWorkflowOperator
 from airflow_provider_orchestration.operators.send_event import SendEventOperator
-from airflow_provider_orchestration.run.durations import in_words, seconds_of
+from airflow_provider_orchestration.run.durations import seconds_of, seconds_or_none
 from airflow_provider_orchestration.sensors.instance import WorkflowInstanceSensor
 
 #: Every argument of an operator or sensor of ours that is a duration.
@@ -30,10 +30,11 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(1, 1.0), (0.1, 0.1), (timedelta(minutes=2), 120.0), (pendulum.duration(hours=1), 3600.0), (None, None)],
+    [(1, 1.0), (0.1, 0.1), (timedelta(minutes=2), 120.0), (pendulum.duration(hours=1), 3600.0)],
 )
 def test_seconds(value, seconds):
     assert seconds_of("name", value) == seconds
+    assert seconds_or_none("name", value) == seconds
 
 
 @pytest.mark.parametrize(
@@ -42,13 +43,14 @@ def test_seconds(value, seconds):
     ids=repr,
 )
 def test_what_is_no_duration_is_refused_by_name(value):
-    with pytest.raises(ValueError, match=r"name must be above 0 seconds .*timedelta.*or None\), not "):
-        seconds_of("name", value)
+    with pytest.raises(ValueError, match=r"name must be above 0 seconds \(.*pendulum.Duration\), not "):
+        seconds_or_none("name", value)
 
 
 def test_one_that_must_be_given():
+    assert seconds_or_none("name", None) is None
     with pytest.raises(ValueError, match=r"name must be above 0 seconds \(.*pendulum.Duration\), not None"):
-        seconds_of("name", None, optional=False)
+        seconds_of("name", None)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +59,3 @@ def test_one_that_must_be_given():
 def test_every_argument_that_is_a_duration_takes_all_kinds(operator, needed, name):
     for value in (90, 90.0, timedelta(seconds=90), pendulum.duration(minutes=1, seconds=30)):
         assert getattr(operator(task_id="task", **needed, **{name: value}), name) == 90.0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.3, "0.30 seconds"), (1, "1 second"), (90.5, "1 minute 30 seconds"), (7200, "2 hours"), (90000, "1 day 1 hour")],
-)
-def test_words_for_people(seconds, words):
-    assert in_words(seconds) == words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -136,7 +137,8 @@ def test_very_many_variables_are_told_as_one():
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.tuples()))
 def test_a_digest_can_be_had_of_whatever_a_task_was_given(value):
     # It is compared before the variables are checked.
-    for variables in (value, {"a": value}, {"a": {1: value, "b": value}}, {"a": 10**5000}, {10**5000: "a"}):
+    every: list[Any] = [value, {"a": value}, {"a": {1: value, "b": value}}, {"a": 10**5000}, {10**5000: "a"}]
+    for variables in every:
         digest = Ask("w", None, variables).digest
         assert digest == Ask("w", None, variables).digest
         assert digest["workflow"] == digest_of("w", {})["workflow"]

@@ -66,7 +66,7 @@ def test_other_errors_are_skipped_only_by_never_fail(flows, connect_airflow, mod
 )
 def test_an_event_that_is_always_wrong_is_a_failed_deferral_as_of_every_sensor(flows, option, state):
     task = life(flows.run(wait_event("go")), deferrable=True, **option)
-    task.run_trigger = lambda _trigger: None  # type: ignore[method-assign]
+    task.run_trigger = lambda _trigger: None  # type: ignore[assignment,method-assign]
     assert task.execute() == state
 
 
@@ -219,7 +219,7 @@ def test_an_id_that_is_none_is_refused_before_anything_is_sent(flows, mode, inst
 @pytest.mark.parametrize("event", [None, {}, {"verdict": "fine", "instance_id": "i"}, {"verdict": "ended"}, "ended"])
 def test_an_event_that_says_nothing_is_no_success(flows, event):
     task = life(flows.run(wait_event("go")), deferrable=True, timeout=60.0, poke_interval=0.05)
-    task.run_trigger = lambda _trigger: event  # type: ignore[method-assign]
+    task.run_trigger = lambda _trigger: event  # type: ignore[assignment,method-assign]
     assert task.execute() == "up_for_retry"
 
 

@@ -39,7 +39,7 @@ class Task:
 
     def _note(self, key: str, value: dict[str, Any]) -> None:
         assert key == "formance_run"
-        self.written.append((value.get("phase"), len(self.runs)))
+        self.written.append((value["phase"], len(self.runs)))
 
     @property
     def runs(self) -> list[dict[str, Any]]:

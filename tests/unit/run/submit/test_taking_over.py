@@ -183,7 +183,7 @@ def test_after_a_clear_another_ask_has_not_been_paid(flows, ended):
 def test_on_a_retry_another_ask_is_taken_over_with_a_warning(task, caplog):
     task.execution().begin()
     assert task.execution(variables={"amount": 6}).begin() is Step.TAKE_OVER
-    assert "asks for other values than the submission that it takes over: variables.amount" in caplog.text
+    assert "asks for other values than the submission it takes over: variables.amount" in caplog.text
 
 
 def test_a_name_that_means_another_workflow_now_is_no_other_ask(flows):
