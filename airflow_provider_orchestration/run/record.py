@@ -82,14 +82,16 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cut: str | None = None
 
     @classmethod
-    def begun(cls, position: str, generation: int) -> RunRecord:
+    def begun(cls, position: str, digest: dict[str, str], generation: int) -> RunRecord:
         """
         Return the record of a task that has sent nothing yet.
 
         :param position: what its run keys will begin with, from :func:`~.keys.position_name`.
+        :param digest: of what is asked for.
         :param generation: ``ti.max_tries``.
         """
-        return cls(run_key=position, workflow_id="", digest={}, generation=generation, phase=Phase.BEGUN, intent_at=0.0)
+        begun = Phase.BEGUN
+        return cls(run_key=position, workflow_id="", digest=digest, generation=generation, phase=begun, intent_at=0.0)
 
     def but(self, **changes: Any) -> RunRecord:
         """Return a copy with some fields changed."""

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 
 def in_words(seconds: float) -> str:
-    """Return seconds for a person, e.g. ``1 hour 30 minutes``."""
+    """Return seconds for a person, e.g. ``1 hour 30 minutes``, ``0.5 s``."""
     import pendulum
 
+    if seconds < 1:
+        return f"{seconds:g} s"
     return pendulum.duration(seconds=seconds).in_words(locale="en")
 
 

@@ -1,7 +1,8 @@
 """
 A small server of dbt Cloud's API over TLS: jobs that run for half a second, and faults when they are submitted or read.
 
-As far as the provider's run operator uses it: trigger a job, list runs, read a run.
+As far as the provider's run operator uses it: trigger a job, list runs, read a run. A run that was asked for with the
+word ``nonsense`` fails.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 RUNS_FOR = 0.5  # seconds
-RUNNING, SUCCESS = 3, 10
+RUNNING, SUCCESS, ERROR = 3, 10, 20
 
 
 class DbtCloudServer:
@@ -30,6 +31,9 @@ class DbtCloudServer:
     def __init__(self, certificate: Path) -> None:
         server = self
         self.started: list[float] = []
+        #: What each run was asked for with, and states of runs (by their ids) that are not left to time.
+        self.asked: list[str] = []
+        self.told: dict[int, int] = {}
         #: How many of the next submissions, or reads, go wrong, and how.
         self.faults: dict[str, list[str]] = {"POST": [], "GET": []}
 
@@ -37,8 +41,8 @@ class DbtCloudServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self._answer(server.submit)
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                self._answer(lambda: server.submit(body))
 
             def do_GET(self) -> None:
                 self._answer(lambda: server.read(self.path))
@@ -79,8 +83,9 @@ class DbtCloudServer:
         """Return what goes wrong with this request: a status (``502 before``: no effect), or ``lost``: no answer."""
         return self.faults[method].pop() if self.faults[method] else None
 
-    def submit(self) -> dict[str, Any]:
+    def submit(self, body: str) -> dict[str, Any]:
         """Start a run."""
+        self.asked.append(body)
         self.started.append(time.monotonic())
         return self.run(len(self.started))
 
@@ -93,6 +98,8 @@ class DbtCloudServer:
 
     def run(self, number: int) -> dict[str, Any]:
         """Return a run as the API tells it."""
-        status = SUCCESS if time.monotonic() - self.started[number - 1] > RUNS_FOR else RUNNING
+        end = ERROR if "nonsense" in self.asked[number - 1] else SUCCESS
+        by_time = end if time.monotonic() - self.started[number - 1] > RUNS_FOR else RUNNING
+        status = self.told.get(number, by_time)
         href = f"https://{self.host}/runs/{number}/"
         return {"id": number, "account_id": 1, "job_definition_id": 7, "status": status, "href": href}

@@ -117,6 +117,41 @@ def test_a_list_that_changed_its_order_is_cleared(payout, emulator, order, defer
 
 
 @mode
+@pytest.mark.parametrize("how", ["refused by Flows", "refused before it was sent"])
+def test_a_list_that_changed_its_order_where_nothing_was_ever_submitted_at_the_first_place(
+    payout, emulator, how, deferrable
+):
+    """What is asked for there now may have been paid at another place, or it is a correction."""
+    mapped = MappedPayouts(payout, deferrable)
+    unpaid = mapped.payees[0]
+    if how == "refused by Flows":
+        emulator.fault("run_workflow", "status", status=400)
+        assert mapped.end(0) == "up_for_retry"
+    else:
+        mapped.payees[0] = "None"
+        assert mapped.end(0) == "failed"
+    second = mapped.begin(1)
+    assert mapped.go_on(1, second) == "success"
+    paid = mapped.payees[1]
+    mapped.payees = [paid, unpaid]
+    for task in mapped.tasks:
+        task.clear()
+    mapped.end(0)
+    assert_final(mapped.tasks[0], "submitted at another place of its list", second, "run_key_name", "new DAG run")
+    mapped.end(1)
+    assert_final(mapped.tasks[1], "variables.payee")
+    assert (mapped.paid(paid), mapped.paid(unpaid)) == (AMOUNT, 0)
+    # A correction, of which nothing was submitted anywhere, is submitted.
+    mapped.payees = [unpaid, paid]
+    for index in range(2):
+        mapped.tasks[index].clear()
+    first = mapped.begin(0)
+    assert mapped.go_on(0, first) == "success"
+    assert mapped.end(1) == "success"
+    assert (mapped.paid(paid), mapped.paid(unpaid)) == (AMOUNT, AMOUNT)
+
+
+@mode
 @pytest.mark.parametrize("shared", [True, False], ids=["one name for all", "a name each"])
 def test_a_first_try_that_died_before_its_first_line_takes_nothing_of_its_sibling(payout, shared, deferrable):
     """Its retry has no record, and its sibling's instance bears the same name: green with nobody paid."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from email import message_from_string
+from functools import cache
+from importlib.metadata import files, packages_distributions, requires
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,3 +110,53 @@ def test_the_lowest_versions_are_the_lower_bounds():
     assert bounds.pop("requests") == Version("2.32.0")
     assert pins["requests"] == Version("2.32.2")
     assert {name: pins[name] for name in bounds} == bounds
+
+
+def _imported() -> set[str]:
+    """Return what the package imports, wherever in a module: ``from a.b import c`` is a.b.c, which may be no module."""
+    modules = [ast.parse(path.read_text()) for path in (ROOT / PACKAGE).rglob("*.py")]
+    names = {name for module in modules for node in ast.walk(module) for name in _names(node)}
+    return {name for name in names if name.partition(".")[0] not in {PACKAGE, *sys.stdlib_module_names}}
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.module, "no relative imports"
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def _files(name: str) -> frozenset[str]:
+    return frozenset(file.as_posix() for file in files(name) or ())
+
+
+def _distribution_of(name: str) -> str:
+    """Return of which distribution an imported name is; where several share its top, the one that has its file."""
+    top, _, rest = name.partition(".")
+    candidates = sorted({canonicalize_name(each) for each in packages_distributions().get(top, ())})
+    while rest and len(candidates) > 1:
+        module = f"{top}/{rest.replace('.', '/')}"
+        if having := [each for each in candidates if {f"{module}.py", f"{module}/__init__.py"} & _files(each)]:
+            candidates = having
+        rest = rest.rpartition(".")[0]
+    assert len(candidates) == 1, (name, candidates)
+    return candidates[0]
+
+
+def test_the_wheel_declares_what_it_imports_and_nothing_else(metadata):
+    declared = {
+        canonicalize_name(req.name) for req in map(Requirement, metadata.get_all("Requires-Dist")) if not req.marker
+    }
+    assert declared == {canonicalize_name(name) for name in _runtime_requirements()}
+    # `apache-airflow` has no module of its own: it pins these two, which share the name `airflow` with each other and
+    # with the providers. A provider's module counts for that provider alone.
+    parts = {"apache-airflow-core", "apache-airflow-task-sdk"}
+    assert {canonicalize_name(Requirement(line).name) for line in requires("apache-airflow") or ()} >= parts
+    found: dict[str, set[str]] = {}
+    for name in _imported():
+        of = _distribution_of(name)
+        found.setdefault("apache-airflow" if of in parts else of, set()).add(name)
+    assert {of: names for of, names in found.items() if of not in declared} == {}, "imported and not declared"
+    assert declared - set(found) == set(), "declared and not imported"

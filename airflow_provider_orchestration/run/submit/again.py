@@ -57,6 +57,17 @@ class Ask:
         other = differing(record.digest, self.digest)
         return "run_key_name" in other or (self.mapped and not self.named and bool(other))
 
+    def may_stand_elsewhere(self, record: RunRecord, generation: int) -> bool:
+        """
+        Tell whether nothing was ever submitted from here, but what is asked for now may have been from another place.
+
+        A person has cleared a place of a mapped list, and it asks for something else: a correction, or the list has
+        changed its order.
+        """
+        never = record.instance_id is None and not record.earlier
+        cleared = record.generation != generation
+        return never and cleared and self.mapped and not self.named and bool(differing(record.digest, self.digest))
+
 
 class Step(enum.Enum):
     """What an execution does first, by the record."""

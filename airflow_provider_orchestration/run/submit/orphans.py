@@ -7,13 +7,19 @@ a person removed the record: an instance that was submitted is found by its key 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_orchestration.exceptions import FormanceError, RecordError
+from airflow_provider_orchestration.exceptions import AlreadySubmittedError, FormanceError, RecordError
 from airflow_provider_orchestration.run.definition import is_recoverable, shows_key_alone
-from airflow_provider_orchestration.run.keys import digest_of_all, mentions_position, read_run_key, run_keys_in
+from airflow_provider_orchestration.run.keys import (
+    digest_of_all,
+    mentions_position,
+    position_name,
+    read_run_key,
+    run_keys_in,
+)
 from airflow_provider_orchestration.run.record import Phase, RunRecord
 from airflow_provider_orchestration.run.submit.recovery import Candidate, KeyScan, describe
 
@@ -91,28 +97,73 @@ def find_orphan(client: FlowsClient, workflows: Sequence[Workflow], position: st
     """
     mine: list[Orphan] = []
     undecided: list[Candidate] = []
-    for workflow in filter(is_recoverable, workflows):
-        scanned = KeyScan().scan(client, workflow.id, since - CLOCKS_DIFFER, retries=None)
-        if scanned.error is not None:
-            raise FormanceError(
-                f"whether an earlier try submitted cannot be looked up: {scanned.error}. Nothing was sent."
-            )
-        found = [
-            Orphan(candidate, workflow.id, key)
-            for candidate in scanned.candidates
-            for key in run_keys_in(candidate.texts)
-            if read_run_key(key).position == position
-        ]
-        bearing = [one for one in scanned.candidates if mentions_position(one.texts or (), position)]
+    for workflow, candidates in _scan(client, workflows, since):
+        found = [one for one in _keyed(workflow, candidates) if read_run_key(one.run_key).position == position]
+        bearing = [one for one in candidates if mentions_position(one.texts or (), position)]
         if bearing and not found and not shows_key_alone(workflow):
             raise RecordError(
                 f"there is no record of an earlier try, and each of these instances may be this task's: "
                 f"{describe(bearing)}. Nothing was sent. Adopt the right one with `airflow formance adopt`."
             )
         mine += found
-        undecided += [one for one in scanned.candidates if one.texts is None and not one.forgotten]
+        undecided += _undecided(candidates)
     if undecided and not mine:
         raise FormanceError(
             f"whether an earlier try submitted cannot be told yet: {describe(undecided)}. Nothing was sent."
         )
     return max(mine, key=lambda one: (not one.candidate.terminated, one.candidate.created), default=None)
+
+
+def check_not_elsewhere(
+    client: FlowsClient, workflows: Sequence[Workflow], position: str, ask: Ask, since: float
+) -> None:
+    """
+    Check that no other place of a mapped list has submitted what is asked for at this one.
+
+    :param workflows: as of :func:`find_orphan`, as are ``position`` and ``since``.
+    :raises AlreadySubmittedError: one has; or no instance of the workflow shows whose it is.
+    :raises FormanceError: the stack, or a history that could be the one, cannot be read now.
+    """
+    advice = (
+        "A place in a mapped list is no identity. Nothing was submitted. Restore the list and clear again, or start a "
+        "new DAG run for what has not been paid; give each run a run_key_name (an invoice number)."
+    )
+    if not all(map(is_recoverable, workflows)):
+        raise AlreadySubmittedError(
+            "this task was cleared and now asks for something else than before. Whether it was paid at another place "
+            f"of its list cannot be told, for the workflow does not show run keys. {advice}"
+        )
+    task, undecided = position.rpartition("[")[0], []
+    for workflow, candidates in _scan(client, workflows, since):
+        for one in _keyed(workflow, candidates):
+            key = read_run_key(one.run_key)
+            same_task = position_name(key.dag_id, key.run_id, key.task_id, -1) == task
+            if same_task and key.position != position and key.digest == digest_of_all(ask.digest):
+                raise AlreadySubmittedError(
+                    f"this task was cleared and now asks for what was submitted at another place of its list, as "
+                    f"instance {one.candidate} of run key {one.run_key}. {advice}",
+                    instance_id=one.candidate.instance_id,
+                )
+        undecided += _undecided(candidates)
+    if undecided:
+        raise FormanceError(
+            f"whether it was submitted at another place cannot be told yet: {describe(undecided)}. Nothing was sent."
+        )
+
+
+def _scan(
+    client: FlowsClient, workflows: Sequence[Workflow], since: float
+) -> Iterator[tuple[Workflow, Sequence[Candidate]]]:
+    for workflow in filter(is_recoverable, workflows):
+        scanned = KeyScan().scan(client, workflow.id, since - CLOCKS_DIFFER, retries=None)
+        if scanned.error is not None:
+            raise FormanceError(f"what was submitted before cannot be looked up: {scanned.error}. Nothing was sent.")
+        yield workflow, scanned.candidates
+
+
+def _keyed(workflow: Workflow, candidates: Sequence[Candidate]) -> list[Orphan]:
+    return [Orphan(one, workflow.id, key) for one in candidates for key in run_keys_in(one.texts)]
+
+
+def _undecided(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return [one for one in candidates if one.texts is None and not one.forgotten]

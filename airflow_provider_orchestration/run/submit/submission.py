@@ -33,7 +33,7 @@ from airflow_provider_orchestration.run.keys import check_name, differing, diges
 from airflow_provider_orchestration.run.record import Phase, RunRecord
 from airflow_provider_orchestration.run.submit.again import Step, decide, other_ask
 from airflow_provider_orchestration.run.submit.checks import as_strings, check_before_submit
-from airflow_provider_orchestration.run.submit.orphans import began_at, find_orphan
+from airflow_provider_orchestration.run.submit.orphans import began_at, check_not_elsewhere, find_orphan
 from airflow_provider_orchestration.run.submit.recorded import RecordedRun
 from airflow_provider_orchestration.run.submit.recovery import Search
 from airflow_provider_orchestration.run.submit.unknown import unknown_run
@@ -72,7 +72,7 @@ class TaskRun(RecordedRun):
         if record is None and (self._try_number > 1 or self.resumed):
             record = self._found_without_record()
         if record is None:
-            self._write(RunRecord.begun(self._position, self._generation))
+            self._write(RunRecord.begun(self._position, self.ask.digest, self._generation))
         else:
             self._know(record)
         return self._go_by_record(begins=True)
@@ -90,6 +90,8 @@ class TaskRun(RecordedRun):
             record = record.but(phase=Phase.SUBMITTED, state=None, error=None, result=None)
             step = decide(record, self.ask, self._generation)
         if step is Step.SUBMIT:
+            if self.ask.may_stand_elsewhere(record, self._generation):
+                self._check_not_elsewhere()
             return self._submit(record)
         if step is Step.FAIL_AGAIN:
             raise self._failure()
@@ -214,6 +216,11 @@ class TaskRun(RecordedRun):
                 "pay again, start one of another id"
             )
         return orphan.as_record(self.ask.digest, self._generation, self._deadline())
+
+    def _check_not_elsewhere(self) -> None:
+        """:raises AlreadySubmittedError: another place of the mapped list has submitted what is asked for here."""
+        workflows = workflows_named_as(self.client(), self._workflow())
+        check_not_elsewhere(self.client(), workflows, self._position, self.ask, began_at(self.context["dag_run"]))
 
     def _workflow(self) -> Workflow:
         return find_workflow(

@@ -174,7 +174,7 @@ def test_waiting_for_ever_and_retries_of_none_are_warned_of_once(flows, run_task
     assert len(said.having("retries=0", "warning")) == 1
 
 
-@pytest.mark.parametrize(("map_index", "name"), [(-1, "invoice-7"), (4, "invoice-7"), (-1, None), (4, None)])
+@pytest.mark.parametrize(("map_index", "name"), [(-1, "invoice-7"), (4, "invoice-7"), (-1, None), (4, "")])
 def test_the_run_key_names_the_task_and_its_business(flows, run_task, map_index, name):
     workflow = flows.workflow(send("a"))
     life = run_task(workflow_id=workflow.id, run_key_name=name, life={"run_id": "r", "map_index": map_index})
@@ -211,7 +211,7 @@ def test_looks_that_fail_for_too_long_fail_the_task_with_a_retry_that_takes_over
     began = time.monotonic()
     assert life.execute() == "up_for_retry"
     assert 0.3 <= time.monotonic() - began < 10
-    assert "no look succeeded for 0.30 seconds" in str(life.error)
+    assert "no look succeeded for 0.3 s" in str(life.error)
     assert "goes on; this task has stopped watching it" in str(life.error)
     flows.emulator.clear_faults()
     life.store.before_write = lambda key, value: None

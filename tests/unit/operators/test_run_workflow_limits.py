@@ -27,7 +27,7 @@ def test_the_deadline_fails_the_task_for_good_and_the_run_goes_on(flows, run_tas
     instance_id = runs_of_one(flows, workflow.id)
     assert isinstance(life.error, AirflowFailException)
     assert str(life.error) == (
-        f"run_timeout of 0.40 seconds passed. Instance {instance_id} goes on; this task has stopped watching it. "
+        f"run_timeout of 0.4 s passed. Instance {instance_id} goes on; this task has stopped watching it. "
         "Clear it once the instance has ended, and it takes the end over."
     )
     assert flows.asked("cancel_event") == 0
@@ -56,7 +56,7 @@ def test_a_last_look_that_fails_is_told(flows, run_task):
 
     life.store.before_write = break_it
     assert life.execute() == "failed"
-    assert re.search(r"run_timeout of 0\.40 seconds passed, and the last look failed: .*503.* goes on", str(life.error))
+    assert re.search(r"run_timeout of 0\.4 s passed, and the last look failed: .*503.* goes on", str(life.error))
 
 
 def test_at_the_deadline_a_cancel_is_asked_for_only_where_that_is_wanted_and_its_fate_told(flows, run_task):
@@ -64,7 +64,7 @@ def test_at_the_deadline_a_cancel_is_asked_for_only_where_that_is_wanted_and_its
     life = run_task(workflow_id=workflow.id, run_timeout=0.3, cancel_on_timeout=True, cancel_timeout=0.3)
     assert life.execute() == "failed"
     assert flows.asked("cancel_event") == 1
-    assert "run_timeout of 0.30 seconds passed; it was asked to cancel, which it ignored. Instance" in str(life.error)
+    assert "run_timeout of 0.3 s passed; it was asked to cancel, which it ignored. Instance" in str(life.error)
 
 
 def test_a_server_that_honours_the_cancel(connect_airflow, run_task):

@@ -133,7 +133,7 @@ def test_stage_that_will_never_come(flows, deferrable):
 
 def test_wait_timeout(flows):
     instance_id = flows.run(wait_event("other"), wait_event("go"))
-    assert_not_taken(life(instance_id, wait_timeout=0.3), "within 0.30 seconds no stage waited for it")
+    assert_not_taken(life(instance_id, wait_timeout=0.3), "within 0.3 s no stage waited for it")
 
 
 @mode

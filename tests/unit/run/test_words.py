@@ -9,7 +9,7 @@ from airflow_provider_orchestration.run.words import in_words, listed
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.3, "0.30 seconds"), (1, "1 second"), (90.5, "1 minute 30 seconds"), (7200, "2 hours"), (90000, "1 day 1 hour")],
+    [(0.3, "0.3 s"), (1, "1 second"), (90.5, "1 minute 30 seconds"), (7200, "2 hours"), (90000, "1 day 1 hour")],
 )
 def test_words_for_people(seconds, words):
     assert in_words(seconds) == words

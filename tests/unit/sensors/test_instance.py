@@ -229,7 +229,7 @@ def test_an_event_that_lies_is_no_success(flows):
     task.on_event = lambda _trigger, event: {**event, "verdict": "ended"}
     assert task.execute() == "failed"
     assert isinstance(task.error, AirflowSensorTimeout)
-    assert str(task.error) == f"timeout of 0.20 seconds passed; instance {instance_id} goes on"
+    assert str(task.error) == f"timeout of 0.2 s passed; instance {instance_id} goes on"
 
 
 def test_an_end_that_cannot_be_read_in_the_worker_is_waited_for(flows):

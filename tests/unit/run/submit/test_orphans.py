@@ -95,7 +95,7 @@ def test_a_workflow_that_does_not_show_the_key_is_not_searched(flows, position):
 def test_a_stack_that_cannot_be_read_gives_no_answer(flows, position):
     workflow = flows.workflow(send())
     flows.emulator.fault("list_instances", "status", times="always", status=503)
-    with pytest.raises(FormanceError, match=r"an earlier try submitted cannot be looked up: .*503.*Nothing was sent"):
+    with pytest.raises(FormanceError, match=r"what was submitted before cannot be looked up: .*503.*Nothing was sent"):
         found_in(flows, workflow, position)
 
 
