@@ -209,7 +209,7 @@ def _own_key(case: _Case, client: FlowsClient, instance: Instance, outcome: Outc
     if key is None and case.record and case.record.workflow_id and candidate.has_key(case.record.run_key):
         key = case.record.run_key
     if key is not None:
-        case.tell(f"It bears run key {key}: it is this task's.")
+        case.tell(f"It bears run key {key}, of this task. A clear that asks for something else is refused.")
     elif candidate.texts is None:
         case.tell("Its history cannot be read (any more): nothing but your word says whose it is.")
     else:

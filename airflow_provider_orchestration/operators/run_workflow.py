@@ -157,7 +157,9 @@ class RunWorkflowOperator(FormanceOperator):
             named=self._named or (self._none_given and mapped),
             mapped=mapped,
         )
-        return TaskRun(context, ask, lambda: self.client, self.log, lambda: self._told_to_stop, resumed=self.came_back)
+        run = TaskRun(context, ask, lambda: self.client, self.log, lambda: self._told_to_stop)
+        run.resumed, run.retries = self.came_back, self.retries or 0
+        return run
 
     def _follow(self, run: TaskRun, step: Step, context: Context) -> dict[str, Any]:
         """Go on from what was done first."""

@@ -119,6 +119,15 @@ def digest_of(workflow: str, variables: Mapping[str, Any], name: str | None = No
     return {"workflow": _hash(workflow), "run_key_name": _hash(name or ""), **each}
 
 
+#: Of an adopted run only its key is known: the hash of all in one.
+_ALL = "workflow or variables"
+
+
+def digest_of_key(key: RunKey) -> dict[str, str]:
+    """Return what a run key proves of what was asked for; nothing, where it is of before there was a digest in it."""
+    return {} if key.digest is None else {"run_key_name": _hash(key.name or ""), _ALL: key.digest}
+
+
 def digest_of_all(digest: Mapping[str, str]) -> str:
     """Return one short hash of workflow and variables, for the run key; the name stands beside it in the key."""
     return _hash(json.dumps({key: value for key, value in sorted(digest.items()) if key != "run_key_name"}))
@@ -128,6 +137,8 @@ def differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Return the names of what differs between two digests; none where the old one is empty, so not known."""
     if not old:
         return []
+    if _ALL in old:
+        new = {"run_key_name": new["run_key_name"], _ALL: digest_of_all(new)}
     names = old.keys() | new.keys()
     if "run_key_name" not in old:  # an older record
         names -= {"run_key_name"}

@@ -12,11 +12,15 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
 from airflow_provider_orchestration.operators.run_workflow import RunWorkflowOperator
 from airflow_provider_orchestration.run.bounds import LARGEST_RECORD
+from airflow_provider_orchestration.run.record import Decision, RunRecord
+from airflow_provider_orchestration.run.store import as_json
+from airflow_provider_orchestration.run.submit.deciding import adopted, forgotten
 from tests.faults.execution import SteppedLife
 from tests.faults.payout import (
     AMOUNT,
@@ -24,6 +28,7 @@ from tests.faults.payout import (
     assert_final,
     assert_money,
     assert_paid_once,
+    assert_unknown,
     failing,
     in_the_background,
     mode,
@@ -104,10 +109,12 @@ def test_a_list_that_changed_its_order_is_cleared(payout, emulator, order, defer
     for index in order:
         mapped.tasks[index].clear()
         mapped.end(index)
-        assert_final(mapped.tasks[index], "variables.payee", "has not been paid", "new DAG run")
+        assert_final(mapped.tasks[index], "variables.payee", "may have been paid at another place", "new DAG run")
         assert mapped.tasks[index].xcoms["instance_id"] == (first, second)[index]
-    assert "A place in a mapped list is no identity" in str(mapped.tasks[0].error)
+    assert "a place in a mapped list is no identity" in str(mapped.tasks[0].error)
     assert "run_key_name" in str(mapped.tasks[0].error)
+    assert "(it has failed)" not in str(mapped.tasks[0].error), "it is dead"
+    assert "(it has succeeded)" in str(mapped.tasks[1].error)
     assert (mapped.paid(paid), mapped.paid(unpaid)) == (AMOUNT, 0)
     # The list restored, what failed is submitted anew.
     mapped.payees.reverse()
@@ -294,3 +301,37 @@ def test_three_hundred_payments_are_a_record_that_people_can_decide_about(payout
     task.execute()
     assert_final(task, "variables (all 2001)")
     assert_money(pay, 1)
+
+
+@mode
+@pytest.mark.parametrize("decision", ["adopt", "forget"])
+def test_a_record_of_a_workflow_that_is_not_recoverable_is_removed_and_then_a_clear(payout, decision, deferrable):
+    """No key tells whose its instances are, so a person decides: removing a record pays nobody twice by itself."""
+    pay = payout(recoverable=False)
+    task = pay.task(deferrable=deferrable)
+    assert task.execute_to_end() == "success"
+    (instance,) = pay.instances()
+    task.store.rows.clear()
+    for _ in range(2):
+        task.clear()
+        task.execute_to_end()
+        assert_unknown(pay, task, instances=1)
+    record = msgspec.convert(task.record, RunRecord)
+    by = Decision(decision, "ann", "2026-01-01T00:00:00Z", instance)
+    decided = (
+        forgotten(record, by)
+        if decision == "forget"
+        else adopted(record, pay.hook.get_instance(instance), None, None, by)
+    )
+    task.store.rows[RUN] = as_json(decided)
+    task.clear()
+    assert task.execute_to_end() == "success"
+    assert_money(pay, 2 if decision == "forget" else 1)
+
+
+def test_a_first_try_that_died_of_a_workflow_that_is_not_recoverable_submits(payout):
+    pay = payout(recoverable=False)
+    task = pay.task()
+    task.try_number = 1  # a template error: `execute` was not called
+    assert task.execute_to_end() == "success"
+    assert len(pay.instances()) == 1

@@ -84,24 +84,25 @@ class Step(enum.Enum):
 def other_ask(record: RunRecord, ask: Ask, *, cleared: bool) -> AlreadySubmittedError:
     """Return the error of an execution that asks for something else than what its task has submitted."""
     its = f"instance {record.instance_id}" if record.instance_id else f"the run of key {record.run_key}"
-    fields = listed(differing(record.digest, ask.digest))
-    other = f"it differs in {fields}. What is now asked for has not been paid, and nothing was submitted."
+    its += f" (it has {record.state})" if record.state in ("succeeded", "failed") else ""
+    differs = f"it differs in {listed(differing(record.digest, ask.digest))}."
+    asks = f"this task was cleared and now asks for something else than what {its} was submitted for; {differs}"
     if not cleared:
         text = (
-            f"one try of this task asks for a second run, after {its}; {other} A task has one run: map it (`.expand`), "
-            "or use further tasks."
+            f"one try of this task asks for a second run, after {its}; {differs} The second has not been paid, and "
+            "nothing was submitted. A task has one run: map it (`.expand`), or use further tasks."
         )
     elif ask.is_another_than(record):
+        names = "" if ask.named else " A run_key_name (an invoice number) for each run lets its values be corrected."
         text = (
-            f"this task now asks for something else than what {its} was submitted for; {other} A place in a "
-            "mapped list is no identity: what is asked for here may have been paid at another place. Start a new "
-            "DAG run for what has not been paid, or restore the list and clear again; a run_key_name (an invoice "
-            "number) tells runs apart that may be corrected."
+            f"{asks} Nothing was submitted: a place in a mapped list is no identity, and what is asked for now may "
+            "have been paid at another place. Restore the list and clear again; or pay what is still unpaid, and only "
+            f"that, in a new DAG run.{names}"
         )
     else:
         text = (
-            f"this task was cleared and now asks for something else than what {its} was submitted for; {other} Start a "
-            "new DAG run for it, or restore the values and clear again."
+            f"{asks} That has not been paid, and nothing was submitted. Restore the values and clear again; or, if it "
+            "is to be paid beside what was, start a new DAG run for that alone."
         )
     return AlreadySubmittedError(text, instance_id=record.instance_id)
 

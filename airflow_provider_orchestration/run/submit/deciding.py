@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_orchestration.exceptions import InvalidInputError
 from airflow_provider_orchestration.run.judge.outcome import State
-from airflow_provider_orchestration.run.keys import read_run_key
+from airflow_provider_orchestration.run.keys import digest_of_key, read_run_key
 from airflow_provider_orchestration.run.record import Decision, Earlier, Phase, RunRecord
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def adopted(record: RunRecord, instance: Instance, key: str | None, named: State
             "only one that has failed can be replaced"
         )
     earlier = record.replaced()
+    digest = record.digest
+    if key not in (None, record.run_key):
+        digest = digest_of_key(read_run_key(str(key)))
     if (
         record.instance_id is None
         and record.phase in (Phase.INTENT, Phase.UNKNOWN)
@@ -66,6 +69,7 @@ def adopted(record: RunRecord, instance: Instance, key: str | None, named: State
     return record.but(
         phase=Phase.SUBMITTED,
         run_key=key or record.run_key,
+        digest=digest,
         instance_id=instance.id,
         state=None,
         error=None,
@@ -79,8 +83,8 @@ def record_for(instance: Instance, key: str | None, position: str, generation: i
     """
     Return a record for a task that has none, with an instance as its own.
 
-    What the task asks for is not known here, so its digest is empty: the execution that takes the instance over fills
-    it in. A deadline it has none.
+    What the task asks for is not known here, only what the instance's key proves; without one, the execution that takes
+    it over fills that in. A deadline it has none.
 
     :param position: the task's, with which its run keys begin.
     :param generation: ``max_tries`` of the task instance.
@@ -88,7 +92,7 @@ def record_for(instance: Instance, key: str | None, position: str, generation: i
     return RunRecord(
         run_key=key or f"{position}@adopted",
         workflow_id=instance.workflow_id,
-        digest={},
+        digest={} if key is None else digest_of_key(read_run_key(key)),
         generation=generation,
         phase=Phase.SUBMITTED,
         intent_at=instance.created_at.timestamp(),

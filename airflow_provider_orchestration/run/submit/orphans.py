@@ -50,8 +50,8 @@ class Orphan:
         if (key.name, key.digest) != (ask.name, digest_of_all(ask.digest)):
             raise RecordError(
                 f"there is no record of an earlier try, and instance {self.candidate} bears run key {self.run_key} of "
-                "this task, but it is not proven to be what is asked for now. Nothing was sent. If it is this task's, "
-                "adopt it with `airflow formance adopt`; for anything else start a new DAG run.",
+                "this task, but it is not proven to be what is asked for now. Nothing was sent. Restore what was asked "
+                "for and clear again; or pay what is still unpaid, and only that, in a new DAG run.",
                 instance_id=self.candidate.instance_id,
             )
 
@@ -125,8 +125,9 @@ def check_not_elsewhere(
     :raises FormanceError: the stack, or a history that could be the one, cannot be read now.
     """
     advice = (
-        "A place in a mapped list is no identity. Nothing was submitted. Restore the list and clear again, or start a "
-        "new DAG run for what has not been paid; give each run a run_key_name (an invoice number)."
+        "Nothing was submitted: a place in a mapped list is no identity. Restore the list and clear again; or pay what "
+        "is still unpaid, and only that, in a new DAG run. A run_key_name (an invoice number) for each run lets its "
+        "values be corrected."
     )
     if not all(map(is_recoverable, workflows)):
         raise AlreadySubmittedError(
@@ -149,6 +150,20 @@ def check_not_elsewhere(
         raise FormanceError(
             f"whether it was submitted at another place cannot be told yet: {describe(undecided)}. Nothing was sent."
         )
+
+
+def unkeyed_since(client: FlowsClient, workflows: Sequence[Workflow], since: float) -> list[Candidate]:
+    """Return the instances of those workflows that do not show run keys, created since a DAG run began."""
+    found: list[Candidate] = []
+    for workflow in workflows:
+        if not is_recoverable(workflow):
+            scanned = KeyScan().scan(client, workflow.id, since, retries=None)
+            if scanned.error is not None:
+                raise FormanceError(
+                    f"what was submitted before cannot be looked up: {scanned.error}. Nothing was sent."
+                )
+            found += scanned.candidates
+    return found
 
 
 def _scan(

@@ -33,7 +33,7 @@ from airflow_provider_orchestration.run.keys import check_name, differing, diges
 from airflow_provider_orchestration.run.record import Phase, RunRecord
 from airflow_provider_orchestration.run.submit.again import Step, decide, other_ask
 from airflow_provider_orchestration.run.submit.checks import as_strings, check_before_submit
-from airflow_provider_orchestration.run.submit.orphans import began_at, check_not_elsewhere, find_orphan
+from airflow_provider_orchestration.run.submit.orphans import began_at, check_not_elsewhere, find_orphan, unkeyed_since
 from airflow_provider_orchestration.run.submit.recorded import RecordedRun
 from airflow_provider_orchestration.run.submit.recovery import Search
 from airflow_provider_orchestration.run.submit.unknown import unknown_run
@@ -52,12 +52,14 @@ class TaskRun(RecordedRun):
     The run of one task over all its executions.
 
     :param told_to_stop: read just before the POST; True stops it.
+    :param retries: of the task, by which a clear is known where there is no record.
     :param resumed: whether Airflow resumed this execution from a deferral: then it is not the task's first, whatever
         the number of its try, and there must be a record.
     """
 
     told_to_stop: Callable[[], bool] = lambda: False
     resumed: bool = False
+    retries: int = 0
 
     def begin(self) -> Step:
         """
@@ -204,6 +206,7 @@ class TaskRun(RecordedRun):
                 "the record of this task is gone, or another execution of it has taken over; nothing was submitted"
             )
         if orphan is None:
+            self._check_not_removed(workflows, began)
             self.log.info("no record of an earlier try, and no instance of this DAG run bears this task's key")
             return None
         orphan.check(self.ask)
@@ -216,6 +219,32 @@ class TaskRun(RecordedRun):
                 "pay again, start one of another id"
             )
         return orphan.as_record(self.ask.digest, self._generation, self._deadline())
+
+    def _check_not_removed(self, workflows: list[Workflow], since: float) -> None:
+        """
+        After a clear without a record, have a person decide where an instance may be this task's and bears no key.
+
+        Either the first try died before its first line, or the record was removed by hand.
+
+        :raises UnknownRunError: so it is, and it is written down: `adopt` or `forget` decides.
+        """
+        if self._generation == self.retries:
+            return
+        candidates = unkeyed_since(self.client(), workflows, since)
+        if not candidates:
+            return
+        unknown = RunRecord(
+            run_key=new_run_key(self._position, self.ask.name, digest_of_all(self.ask.digest)),
+            workflow_id=workflows[0].id,
+            digest=self.ask.digest,
+            generation=self._generation,
+            phase=Phase.UNKNOWN,
+            intent_at=since,
+            deadline=self._deadline(),
+        )
+        self.log.error("there is no record of an earlier try, which was removed or never made")
+        self._write(unknown)
+        raise unknown_run(unknown, candidates)
 
     def _check_not_elsewhere(self) -> None:
         """:raises AlreadySubmittedError: another place of the mapped list has submitted what is asked for here."""

@@ -59,7 +59,7 @@ def test_adopt_by_its_key(airflow_rest, flows, paying, decide):
     airflow_rest.add_task(KEY, raw_record(paying))
     ended = decide("adopt", "--instance-id", instance)
     assert ended.json["instance"] == {"instance_id": instance, "state": "succeeded", "run_key": OWN}
-    assert f"It bears run key {OWN}: it is this task's." in ended.err
+    assert f"It bears run key {OWN}, of this task." in ended.err
 
 
 def test_adopt_of_a_submission_before_keeps_the_lost_key(airflow_rest, flows, paying, decide):

@@ -140,18 +140,14 @@ def test_where_nothing_was_ever_submitted_anything_may_be(phase):
 @pytest.mark.parametrize(
     ("ask", "cleared", "said"),
     [
-        (
-            OTHER,
-            True,
-            "differs in variables.amount. What is now asked for has not been paid.*new DAG run for it, or restore",
-        ),
+        (OTHER, True, "differs in variables.amount. That has not been paid.*Restore.*new DAG run for that alone"),
         (OTHER, False, r"one try of this task asks for a second run.*map it \(`.expand`\)"),
         (
             Ask("w", None, {"amount": 2}, mapped=True),
             True,
-            "A place in a mapped list is no identity.*Start a new DAG run.*a run_key_name",
+            "a place in a mapped list is no identity.*Restore the list.*new DAG run.*A run_key_name",
         ),
-        (Ask("w", None, {str(n): n for n in range(20)}), True, "it differs in variables.0, .* and 11 more. What"),
+        (Ask("w", None, {str(n): n for n in range(20)}), True, "differs in variables.0, .* and 11 more"),
     ],
 )
 def test_the_message_names_what_differs_and_the_way_on(ask, cleared, said):

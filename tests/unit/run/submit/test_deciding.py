@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_orchestration.exceptions import InvalidInputError
 from airflow_provider_orchestration.run.judge.outcome import State
+from airflow_provider_orchestration.run.keys import differing, digest_of_all, new_run_key
 from airflow_provider_orchestration.run.record import Decision, Earlier, Phase, RunRecord
 from airflow_provider_orchestration.run.submit.again import Ask, Step, decide
 from airflow_provider_orchestration.run.submit.deciding import (
@@ -100,6 +101,24 @@ def test_a_record_for_a_task_that_has_none(key, run_key):
     assert (made.run_key, made.instance_id, made.workflow_id, made.generation) == (run_key, "i2", "w1", 4)
     # What was asked for is not known, so no clear asks for something else.
     assert decide(made, ASK, CLEARED) is Step.TAKE_OVER
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_the_key_of_an_adopted_run_proves_is_not_what_another_ask_is(recorded):
+    """Or a clear would be green by the payment of another line of the list, and write down that it was this one."""
+    paid = Ask("w", None, {"amount": 1}, name="INV-1", named=True, mapped=True)
+    key = new_run_key("dag/run/task[0]", paid.name, digest_of_all(paid.digest))
+    if recorded:
+        made = adopted(a_record(phase=Phase.UNKNOWN, instance_id=None), instance(id="i2"), key, None, BY)
+    else:
+        made = record_for(instance(id="i2"), key, "dag/run/task[0]", 4, BY)
+    assert decide(made, paid, CLEARED) is Step.TAKE_OVER
+    for other, differs in (
+        (Ask("w", None, {"amount": 2}, name="INV-1", named=True, mapped=True), ["workflow or variables"]),
+        (Ask("w", None, {"amount": 1}, name="INV-2", named=True, mapped=True), ["run_key_name"]),
+    ):
+        assert decide(made, other, CLEARED) is Step.REFUSE_OTHER
+        assert differing(made.digest, other.digest) == differs
 
 
 @pytest.mark.parametrize("phase", [Phase.INTENT, Phase.UNKNOWN])
