@@ -201,6 +201,11 @@ class AirflowApi:
         answer = self._send("GET", path, params={"map_index": map_index})
         return {item["key"]: item["value"] for item in answer["task_state_store"]}
 
+    def clear_state_store(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Remove all that a task keeps in its state store, as a person does in the UI."""
+        path = f"{_task(dag_id, run_id, task_id)}/state-store"
+        self._send("DELETE", path, params={"map_index": map_index})
+
     def clear(self, dag_id: str, run_id: str, task_ids: Collection[str | tuple[str, int]], **options: object) -> None:
         """Clear task instances, as a person does in the UI; further options as in the REST API."""
         body = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": list(task_ids), **options}

@@ -60,8 +60,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workflow_id: str
     #: A short hash of each thing asked for (the workflow as the DAG names it, each variable); empty: not known.
     digest: dict[str, str]
-    #: ``ti.max_tries`` of the execution that wrote it last: it changes with a clear, never with a retry.
+    #: ``ti.max_tries`` of the execution that wrote it last: it changes with a clear, never with a retry. Not with each
+    #: clear: of several running tasks that are cleared together Airflow 3.3.2 can forget it for all but one.
     generation: int
+    #: ``dag_run.clear_number``, which changes with the clear of any task of the DAG run; -1: not known.
+    clear_number: int = -1
     #: ``ti.try_number`` of the execution that submitted it, or took it over last.
     try_number: int = 0
     phase: Phase
@@ -82,16 +85,15 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cut: str | None = None
 
     @classmethod
-    def begun(cls, position: str, digest: dict[str, str], generation: int) -> RunRecord:
+    def begun(cls, position: str, digest: dict[str, str], **execution: Any) -> RunRecord:
         """
         Return the record of a task that has sent nothing yet.
 
         :param position: what its run keys will begin with, from :func:`~.keys.position_name`.
         :param digest: of what is asked for.
-        :param generation: ``ti.max_tries``.
+        :param execution: ``generation``, ``try_number`` and ``clear_number`` of the one that begins.
         """
-        begun = Phase.BEGUN
-        return cls(run_key=position, workflow_id="", digest=digest, generation=generation, phase=begun, intent_at=0.0)
+        return cls(run_key=position, workflow_id="", digest=digest, phase=Phase.BEGUN, intent_at=0.0, **execution)
 
     def but(self, **changes: Any) -> RunRecord:
         """Return a copy with some fields changed."""

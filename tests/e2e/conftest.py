@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.airflow_runs import Run, airflow_with_connections, start
-from tests.support.payments import Payments
+from tests.support.payments import Payments, client_of
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
@@ -63,16 +63,7 @@ def start_dag(airflow: AirflowStack, request: pytest.FixtureRequest) -> Iterator
 @pytest.fixture(scope="session")
 def flows(emulator_process: EmulatorProcess) -> Iterator[FlowsClient]:
     """A client of the emulator, for what somebody else than Airflow does to the stack."""
-    from airflow_provider_orchestration.api.client import FlowsClient
-    from airflow_provider_orchestration.api.settings import ClientSettings
-
-    settings = ClientSettings(
-        base_url=emulator_process.flows_url,
-        token_url=emulator_process.token_url,
-        client_id=emulator_process.client_id,
-        client_secret=emulator_process.client_secret,
-    )
-    with FlowsClient(settings) as client:
+    with client_of(emulator_process) as client:
         yield client
 
 

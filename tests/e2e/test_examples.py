@@ -34,7 +34,8 @@ def test_mapped_payouts(start_dag, emulator):
     paid = {name: balance(emulator, f"users:{name}") - before[name] for name in before}
     assert paid == {"alice": 1250, "bob": 990, "carol": 40000}
     keys = [run.xcom("pay", map_index=index)["run_key"] for index in range(3)]
-    assert [key.rpartition("@")[0].rpartition("/")[2] for key in keys] == ["2026-001", "2026-002", "2026-003"]
+    names = [key.rpartition("@")[0].rpartition("/")[2] for key in keys]
+    assert names == ["pay[0]:2026-001", "pay[1]:2026-002", "pay[2]:2026-003"]
 
 
 def test_wait_for_instance(start_dag):
@@ -51,7 +52,7 @@ def test_run_with_deadline(start_dag, emulator):
     assert run.states == {"deploy": "success", "pay": "failed", "give_up": "success"}
     # One try, but for a resume that Airflow itself has lost: its retry takes the instance over.
     log = run.log("pay", run.task("pay")["try_number"])
-    for text in ("run_timeout of 4.0 s passed; it was asked to cancel, which it ignored", "goes on"):
+    for text in ("run_timeout of 4 seconds passed; it was asked to cancel, which it ignored", "goes on"):
         assert text in log
     given_up = run.xcom("give_up")
     assert (given_up["state"], given_up["cancel_asked"]) == ("running", True)

@@ -73,11 +73,13 @@ class Run:
         self.api.clear(self.dag_id, self.run_id, [task_id if map_index < 0 else (task_id, map_index), *more])
         return next_try
 
-    def story(self) -> str:
-        """Return states and logs of all tries, for a person who looks for a reason."""
+    def story(self, task_id: str | None = None) -> str:
+        """Return states and logs of all tries, of one task or of all, for a person who looks for a reason."""
         parts = [f"=== {self.dag_id} {self.run_id}: {self.states}"]
         for task in self.api.task_instances(self.dag_id, self.run_id):
             name, index = task["task_id"], task["map_index"]
+            if task_id not in (None, name):
+                continue
             for number in range(1, task["try_number"] + 1):
                 parts += [f"--- {name} {index} try {number}", self.log(name, number, index)]
         return "\n".join(parts)

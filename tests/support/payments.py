@@ -28,7 +28,7 @@ def _send(source: str, destination: str, amount: str) -> dict[str, Any]:
 
 
 #: Pays in, waits for `go`, pays out. A `payout` that is no number fails the last stage.
-TWO_PAYMENTS = {
+TWO_PAYMENTS: dict[str, Any] = {
     "name": "two_payments",
     "stages": [
         _send("world", "orders:e2e", str(AMOUNT)),
@@ -36,6 +36,31 @@ TWO_PAYMENTS = {
         _send("orders:e2e", "${payee}", "${payout}"),
     ],
 }
+
+
+def client_of(emulator: EmulatorProcess) -> FlowsClient:
+    """Return a client of an emulator, for what somebody else than Airflow does to the stack; a context manager."""
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.settings import ClientSettings
+
+    return FlowsClient(
+        ClientSettings(
+            base_url=emulator.flows_url,
+            token_url=emulator.token_url,
+            client_id=emulator.client_id,
+            client_secret=emulator.client_secret,
+        )
+    )
+
+
+def moved_on(emulator: EmulatorProcess, prefix: str = "") -> list[tuple[str, int]]:
+    """Return to whom money moved on a stack, and how much: each posting; only for run keys that begin so."""
+    return [
+        (posting["destination"], posting["amount"])
+        for transaction in emulator.transactions()
+        if transaction["metadata"].get("airflow", "").startswith(prefix)
+        for posting in transaction["postings"]
+    ]
 
 
 class Payments:
@@ -46,10 +71,19 @@ class Payments:
         self._flows = flows
         self._start_dag = start_dag
 
-    def start(self, dag_id: str, *, payout: str = str(AMOUNT), run_id: str | None = None, **conf: object) -> Run:
+    def start(
+        self,
+        dag_id: str,
+        *,
+        workflow: dict[str, Any] = TWO_PAYMENTS,
+        payout: str = str(AMOUNT),
+        run_id: str | None = None,
+        **conf: object,
+    ) -> Run:
         """Trigger a DAG that pays by a workflow of its own."""
-        workflow = self._flows.create_workflow(TWO_PAYMENTS)
-        return self._start_dag(dag_id, {"workflow_id": workflow.id, "payout": payout, **conf}, run_id)
+        deployed = self._flows.create_workflow(workflow)
+        known = {"workflow_id": deployed.id, "workflow_name": deployed.name, "payout": payout}
+        return self._start_dag(dag_id, {**known, **conf}, run_id)
 
     def start_deferred(self, dag_id: str = "pay_deferred", **more: Any) -> tuple[Run, str]:
         """Trigger a DAG whose payment waits in the triggerer; return the run and the instance, when both wait."""
@@ -69,7 +103,12 @@ class Payments:
 
     def instances(self, run: Run) -> list[str]:
         """Return the instances that the tasks of a DAG run started, the oldest first."""
-        return [one["instance"] for one in self._emulator.runs() if self._is_of(run, one["variables"])]
+        return [one["instance"] for one in self.sent(run)]
+
+    def sent(self, run: Run) -> list[dict[str, Any]]:
+        """Return what the tasks of a DAG run submitted, the oldest first: `instance`, `workflow` and `variables`."""
+        begins = _begins(run)
+        return [one for one in self._emulator.runs() if one["variables"].get("airflow_run_key", "").startswith(begins)]
 
     def waiting_instance(self, run: Run, number: int = 1) -> str:
         """Return the so many-th instance of a run, once it waits for its event."""
@@ -79,12 +118,7 @@ class Payments:
 
     def moved(self, run: Run) -> list[tuple[str, int]]:
         """Return to whom a DAG run moved money, and how much: each transaction."""
-        return [
-            (posting["destination"], posting["amount"])
-            for transaction in self._emulator.transactions()
-            if self._is_of(run, {"airflow_run_key": transaction["metadata"].get("airflow", "")})
-            for posting in transaction["postings"]
-        ]
+        return moved_on(self._emulator, _begins(run))
 
     def go(self, instance: str) -> None:
         """Let an instance go on, and wait until it has ended."""
@@ -108,9 +142,10 @@ class Payments:
         """How many cancels were asked for since the test began."""
         return int(self._emulator.counters()["requests"].get("cancel_event", 0))
 
-    @staticmethod
-    def _is_of(run: Run, variables: dict[str, str]) -> bool:
-        return variables.get("airflow_run_key", "").startswith(f"{run.dag_id}/{run.run_id}/")
+
+def _begins(run: Run) -> str:
+    """Return what the run keys of a DAG run's tasks begin with."""
+    return f"{run.dag_id}/{run.run_id}/"
 
 
 #: What one payment of TWO_PAYMENTS moves, to the payee of `dags/pay.py`.

@@ -9,6 +9,7 @@ talk to is real HTTP.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -133,7 +134,8 @@ class TaskLife:
         self.store.current += 1
         dag_id, run_id, task_id, map_index = self.names
         ti = TaskInstance(dag_id, run_id, task_id, map_index, self.try_number, self.max_tries, self.xcoms)
-        return {"ti": ti, "dag_run": self.dag_run, "task_state_store": self.store.accessor(self.store.current)}
+        dag_run = dataclasses.replace(self.dag_run)
+        return {"ti": ti, "dag_run": dag_run, "task_state_store": self.store.accessor(self.store.current)}
 
     def execute(self) -> str:
         """Run one try to its end, deferrals included, and return the task's state."""
@@ -184,6 +186,7 @@ class TaskLife:
         :param running: the task is running, and its process ends of it: where it goes on after a deferral is kept.
         """
         self.max_tries = self.try_number + self.retries
+        self.dag_run.clear_number += 1
         self.state = None
         if not running:
             self.next = None

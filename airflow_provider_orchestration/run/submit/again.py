@@ -57,7 +57,7 @@ class Ask:
         other = differing(record.digest, self.digest)
         return "run_key_name" in other or (self.mapped and not self.named and bool(other))
 
-    def may_stand_elsewhere(self, record: RunRecord, generation: int) -> bool:
+    def may_stand_elsewhere(self, record: RunRecord, own: Mapping[str, int]) -> bool:
         """
         Tell whether nothing was ever submitted from here, but what is asked for now may have been from another place.
 
@@ -65,8 +65,13 @@ class Ask:
         changed its order.
         """
         never = record.instance_id is None and not record.earlier
-        cleared = record.generation != generation
-        return never and cleared and self.mapped and not self.named and bool(differing(record.digest, self.digest))
+        return (
+            never
+            and may_be_cleared(record, own)
+            and self.mapped
+            and not self.named
+            and bool(differing(record.digest, self.digest))
+        )
 
 
 class Step(enum.Enum):
@@ -107,7 +112,17 @@ def other_ask(record: RunRecord, ask: Ask, *, cleared: bool) -> AlreadySubmitted
     return AlreadySubmittedError(text, instance_id=record.instance_id)
 
 
-def decide(record: RunRecord, ask: Ask, generation: int) -> Step:
+def may_be_cleared(record: RunRecord, own: Mapping[str, int]) -> bool:
+    """
+    Tell whether a person may have cleared the task since the record was written.
+
+    Where ``generation`` differs, it was. Where only ``clear_number`` does, some task of the DAG run was: perhaps this
+    one, for Airflow can forget to raise ``max_tries``.
+    """
+    return record.generation != own["generation"] or record.clear_number not in (-1, own["clear_number"])
+
+
+def decide(record: RunRecord, ask: Ask, own: Mapping[str, int]) -> Step:
     """
     Decide what to do, by what is known of earlier executions.
 
@@ -115,19 +130,21 @@ def decide(record: RunRecord, ask: Ask, generation: int) -> Step:
     - Sent, and whether it was accepted is not known: recover; never submit.
     - Failed: only a clear submits anew, because the first stages may have moved money. An instance that fails *after*
       a clear took it over is not replaced: who takes over writes its own generation.
-    - At work or succeeded: take it over. After a clear that asks for something else, refuse: that has not been paid.
+    - At work or succeeded: take it over. Where it may have been cleared and asks for something else, refuse: that has
+      not been paid.
     - What would submit, but asks for another payment than was submitted from here: refuse.
 
-    :param generation: ``ti.max_tries``; it differs (``!=``: it can shrink) from the record's after a clear only.
+    :param own: ``generation`` (``ti.max_tries``; it differs, ``!=``, for it can shrink, from the record's after a clear
+        only) and ``clear_number`` of this execution.
     """
     if record.phase in (Phase.INTENT, Phase.UNKNOWN):
         return Step.RECOVER
-    cleared = record.generation != generation
+    cleared = record.generation != own["generation"]
     failed = record.phase is Phase.ENDED and record.state != "succeeded"
     if failed and not cleared:
         return Step.FAIL_AGAIN
     if failed or record.phase in (Phase.BEGUN, Phase.REFUSED, Phase.FORGOTTEN):
         return Step.REFUSE_OTHER if ask.is_another_than(record) else Step.SUBMIT
-    if cleared and differing(record.digest, ask.digest):
+    if may_be_cleared(record, own) and differing(record.digest, ask.digest):
         return Step.REFUSE_OTHER
     return Step.ALREADY_SUCCEEDED if record.phase is Phase.ENDED else Step.TAKE_OVER

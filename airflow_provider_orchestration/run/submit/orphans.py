@@ -7,7 +7,7 @@ a person removed the record: an instance that was submitted is found by its key 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,13 +55,13 @@ class Orphan:
                 instance_id=self.candidate.instance_id,
             )
 
-    def as_record(self, digest: dict[str, str], generation: int, deadline: float | None) -> RunRecord:
+    def as_record(self, digest: dict[str, str], own: Mapping[str, Any], deadline: float | None) -> RunRecord:
         """Return the record that the task would have of it."""
         return RunRecord(
             run_key=self.run_key,
             workflow_id=self.workflow_id,
             digest=digest,
-            generation=generation,
+            **own,
             phase=Phase.SUBMITTED,
             intent_at=self.candidate.created,
             recoverable=True,

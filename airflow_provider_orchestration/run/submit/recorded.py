@@ -46,8 +46,13 @@ class RecordedRun:
     def __post_init__(self) -> None:
         self.store = RecordStore(self.context)
         ti: Any = self.context["ti"]
-        self._generation: int = ti.max_tries
-        self._try_number: int = ti.try_number
+        dag_run: Any = self.context["dag_run"]
+        #: By what an execution is known from others, in its record.
+        self._own: dict[str, Any] = {
+            "generation": ti.max_tries,
+            "try_number": ti.try_number,
+            "clear_number": dag_run.clear_number,
+        }
         self._position = position_name(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
         self._told_id: str | None = None
 

@@ -71,10 +71,10 @@ class TaskRun(RecordedRun):
         :raises FormanceError: bad input, a proven refusal, or a record that forbids to go on.
         """
         record = self.store.read(RunRecord)
-        if record is None and (self._try_number > 1 or self.resumed):
+        if record is None and (self._own["try_number"] > 1 or self.resumed):
             record = self._found_without_record()
         if record is None:
-            self._write(RunRecord.begun(self._position, self.ask.digest, self._generation))
+            self._write(RunRecord.begun(self._position, self.ask.digest, **self._own))
         else:
             self._know(record)
         return self._go_by_record(begins=True)
@@ -86,21 +86,21 @@ class TaskRun(RecordedRun):
 
     def _go_by_record(self, *, begins: bool = False) -> Step:
         record, asked = self.record, self.ask.digest
-        step = decide(record, self.ask, self._generation)
+        step = decide(record, self.ask, self._own)
         if step is Step.SUBMIT and record.state == State.DEAD and lives_after_all(self.client(), record):
             self.log.warning("instance %s was taken for dead, and lives", record.instance_id)
             record = record.but(phase=Phase.SUBMITTED, state=None, error=None, result=None)
-            step = decide(record, self.ask, self._generation)
+            step = decide(record, self.ask, self._own)
         if step is Step.SUBMIT:
-            if self.ask.may_stand_elsewhere(record, self._generation):
+            if self.ask.may_stand_elsewhere(record, self._own):
                 self._check_not_elsewhere()
             return self._submit(record)
         if step is Step.FAIL_AGAIN:
             raise self._failure()
         fields = differing(record.digest, asked)
         # Of a task that goes on, the templates were rendered anew, and may hold the time of day.
-        begins = begins and not self.resumed
-        same_try = begins and (record.generation, record.try_number) == (self._generation, self._try_number)
+        own_try = self._own["generation"], self._own["try_number"]
+        same_try = begins and not self.resumed and (record.generation, record.try_number) == own_try
         if step is Step.REFUSE_OTHER or (fields and same_try):
             raise other_ask(record, self.ask, cleared=not same_try)
         if fields:
@@ -114,8 +114,7 @@ class TaskRun(RecordedRun):
         if step in (Step.ALREADY_SUCCEEDED, Step.TAKE_OVER):
             # The generation is written before anything else, or Airflow's own retry after a clear would take the next
             # failure for a clear, and submit again.
-            own = {"generation": self._generation, "try_number": self._try_number}
-            self._write(record.but(**own, digest=record.digest or asked))
+            self._write(record.but(**self._own, digest=record.digest or asked))
         return step
 
     def search(self) -> Search:
@@ -150,8 +149,7 @@ class TaskRun(RecordedRun):
             run_key=key,
             workflow_id=workflow.id,
             digest=self.ask.digest,
-            generation=self._generation,
-            try_number=self._try_number,
+            **self._own,
             phase=Phase.INTENT,
             # A gateway's clock may be ahead; one that is behind costs a few histories more when it is looked for.
             intent_at=min(client.server_now(), time.time()),
@@ -218,7 +216,7 @@ class TaskRun(RecordedRun):
                 "it is older than this DAG run by Airflow's clock. If the run was deleted and made again, and is to "
                 "pay again, start one of another id"
             )
-        return orphan.as_record(self.ask.digest, self._generation, self._deadline())
+        return orphan.as_record(self.ask.digest, self._own, self._deadline())
 
     def _check_not_removed(self, workflows: list[Workflow], since: float) -> None:
         """
@@ -228,7 +226,7 @@ class TaskRun(RecordedRun):
 
         :raises UnknownRunError: so it is, and it is written down: `adopt` or `forget` decides.
         """
-        if self._generation == self.retries:
+        if self._own["generation"] == self.retries and not self._own["clear_number"]:
             return
         candidates = unkeyed_since(self.client(), workflows, since)
         if not candidates:
@@ -237,7 +235,7 @@ class TaskRun(RecordedRun):
             run_key=new_run_key(self._position, self.ask.name, digest_of_all(self.ask.digest)),
             workflow_id=workflows[0].id,
             digest=self.ask.digest,
-            generation=self._generation,
+            **self._own,
             phase=Phase.UNKNOWN,
             intent_at=since,
             deadline=self._deadline(),

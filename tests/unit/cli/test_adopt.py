@@ -202,7 +202,9 @@ def test_of_its_own_instance_there_is_nothing_to_write(airflow_rest, flows, plai
 @pytest.mark.parametrize("begun", [False, True], ids=["no record", "only begun"])
 def test_without_a_submission_on_record_one_is_made(airflow_rest, flows, plain, decide, begun):
     instance = flows.client.get_instance(flows.client.run_workflow(plain).id)
-    airflow_rest.add_task(KEY, as_json(RunRecord.begun("/".join(KEY[:3]) + "@", {}, 4)) if begun else None, max_tries=4)
+    airflow_rest.add_task(
+        KEY, as_json(RunRecord.begun("/".join(KEY[:3]) + "@", {}, generation=4)) if begun else None, max_tries=4
+    )
     record = decide("adopt", "--instance-id", instance.id).json["record"]
     assert record.pop("decisions")
     assert record == {

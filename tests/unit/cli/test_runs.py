@@ -89,7 +89,7 @@ def test_instances_that_no_record_names(airflow_rest, flows, paying, runs):
     # A task without its record, one that has only begun, one whose record names another, a forgotten submission that
     # came late, a named one.
     airflow_rest.add_task((dag, "run", "bare", -1))
-    airflow_rest.add_task((dag, "run", "begun", -1), as_json(RunRecord.begun(f"{dag}/run/begun@", {}, 2)))
+    airflow_rest.add_task((dag, "run", "begun", -1), as_json(RunRecord.begun(f"{dag}/run/begun@", {}, generation=2)))
     namesake = start(f"{dag}/run/begun@0123456789abcdef")
     own = start(f"{dag}/run/known[2]@0123456789abcdef")
     name = f"{dag}/run/known[2]"
@@ -122,7 +122,7 @@ def test_tasks_that_have_begun_without_a_record_and_one_that_cannot_be_read(airf
     for task_id, state in {"ended": "failed", "coming": None, "skipped": "skipped"}.items():
         airflow_rest.add_task((dag, "run", task_id, -1), state=state)
     airflow_rest.add_task((dag, "run", "odd", -1), {"version": 99})
-    airflow_rest.add_task((dag, "run", "begun", -1), as_json(RunRecord.begun(f"{dag}/run/begun@", {}, 2)))
+    airflow_rest.add_task((dag, "run", "begun", -1), as_json(RunRecord.begun(f"{dag}/run/begun@", {}, generation=2)))
     rows = {row["task_id"]: row for row in runs("--dag-id", dag, "--run-id", "run")}
     assert rows.keys() == {"ended", "odd", "begun"}
     begun = rows["begun"]

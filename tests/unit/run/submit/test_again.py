@@ -16,6 +16,11 @@ from tests.support.things import run_record
 SAME, OTHER = Ask("w", None, {"amount": 1}), Ask("w", None, {"amount": 2})
 RETRY, CLEAR, CLEAR_WITH_FEWER_RETRIES = 2, 5, 1
 
+
+def own(generation: int, clear_number: int = 0) -> dict[str, int]:
+    return {"generation": generation, "try_number": 2, "clear_number": clear_number}
+
+
 # phase, state of an ended run, whether the same is asked, generation of the execution -> what it does
 RULES = [
     # Nothing sent, proven not to have been accepted, or a person says that it does not count: submit.
@@ -79,12 +84,12 @@ def name_of(rule: tuple[Any, ...]) -> str:
 def test_rules(phase, state, asked, generation, step):
     known = {"instance_id": None} if phase in NEVER_ACCEPTED else {}
     record = run_record(phase=phase, state=state, digest=SAME.digest, generation=RETRY, **known)
-    assert decide(record, asked, generation) is step
+    assert decide(record, asked, own(generation)) is step
 
 
 def test_an_adopted_run_of_which_the_ask_is_not_known_is_not_refused_as_another():
     adopted = run_record(phase=Phase.SUBMITTED, digest={}, generation=RETRY)
-    assert decide(adopted, SAME, CLEAR) is Step.TAKE_OVER
+    assert decide(adopted, SAME, own(CLEAR)) is Step.TAKE_OVER
 
 
 MAPPED = {"mapped": True}
@@ -128,13 +133,13 @@ def test_what_takes_the_place_of_a_failed_or_forgotten_run_must_be_the_same_paym
         return Ask("w", None, {"amount": amount}, **how)
 
     record = run_record(digest=ask(*before).digest, generation=RETRY, **fields)
-    assert decide(record, ask(*now), generation) is step
+    assert decide(record, ask(*now), own(generation)) is step
 
 
 @pytest.mark.parametrize("phase", NEVER_ACCEPTED)
 def test_where_nothing_was_ever_submitted_anything_may_be(phase):
     record = run_record(phase=phase, digest=SAME.digest, instance_id=None, generation=RETRY)
-    assert decide(record, Ask("w", None, {"amount": 2}, mapped=True), CLEAR) is Step.SUBMIT
+    assert decide(record, Ask("w", None, {"amount": 2}, mapped=True), own(CLEAR)) is Step.SUBMIT
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ RECORDS = st.builds(
 
 @given(RECORDS, st.sampled_from([SAME, OTHER]), st.integers(0, 3))
 def test_what_may_be_at_work_or_paid_is_never_submitted_again(record, asked, generation):
-    step = decide(record, asked, generation)
+    step = decide(record, asked, own(generation))
     if record.phase in (Phase.INTENT, Phase.UNKNOWN):
         assert step is Step.RECOVER
     if record.phase is Phase.SUBMITTED or record.state == "succeeded":
@@ -177,12 +182,31 @@ def test_what_may_be_at_work_or_paid_is_never_submitted_again(record, asked, gen
 
 @given(RECORDS, st.sampled_from([SAME, OTHER]))
 def test_without_a_clear_what_was_ever_accepted_is_never_replaced(record, asked):
-    step = decide(record, asked, record.generation)
+    step = decide(record, asked, own(record.generation))
     assert step is not Step.REFUSE_OTHER
     assert (step is Step.SUBMIT) is (record.phase in NOTHING_COUNTS)
 
 
 @given(RECORDS, st.sampled_from([SAME, OTHER]), st.integers(0, 3))
 def test_only_success_is_green_without_another_look(record, asked, generation):
-    if decide(record, asked, generation) is Step.ALREADY_SUCCEEDED:
+    if decide(record, asked, own(generation)) is Step.ALREADY_SUCCEEDED:
         assert (record.phase, record.state) == (Phase.ENDED, "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "step"),
+    [
+        # What may have been cleared, though max_tries was not raised, is no plain retry ...
+        (Phase.SUBMITTED, None, Step.REFUSE_OTHER),
+        (Phase.ENDED, "succeeded", Step.REFUSE_OTHER),
+        # ... and no proof of a clear: another task of the DAG run may have been cleared.
+        (Phase.ENDED, "failed", Step.FAIL_AGAIN),
+        (Phase.UNKNOWN, None, Step.RECOVER),
+    ],
+)
+def test_a_clear_that_did_not_raise_max_tries(phase, state, step):
+    record = run_record(phase=phase, state=state, digest=SAME.digest, generation=RETRY, clear_number=0)
+    assert decide(record, OTHER, own(RETRY, clear_number=1)) is step
+    if step is Step.REFUSE_OTHER:
+        assert decide(record, SAME, own(RETRY, clear_number=1)) is not step
+        assert decide(record.but(clear_number=-1), OTHER, own(RETRY, clear_number=1)) is not step, "an older record"

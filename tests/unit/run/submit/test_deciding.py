@@ -22,7 +22,7 @@ from tests.support.things import instance, run_record
 NONCE = "@0123456789abcdef"
 KEY = f"dag/run/task{NONCE}"
 BY = Decision("adopt", "ann", "2026-11-23T18:00:00+00:00", "i2")
-CLEARED = 5
+CLEARED = {"generation": 5, "try_number": 4, "clear_number": 1}
 ASK, OTHER = Ask("w", None, None), Ask("v", None, None)
 
 
