@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.stateful import RULE_MARKER, RuleBasedStateMachine, run_state_machine_as_test
 
-from airflow_provider_orchestration.run.submit import again, submission
+from airflow_provider_orchestration.run.submit import again, door, submission
 
 
 def assert_found(machine: type[RuleBasedStateMachine], how: settings, told: str) -> None:
@@ -23,11 +23,23 @@ def assert_found(machine: type[RuleBasedStateMachine], how: settings, told: str)
     assert re.search(told, found[0]), found
 
 
+def narrowed(machine: type[RuleBasedStateMachine], rules: list[str], **more: Any) -> type[RuleBasedStateMachine]:
+    """Return the machine with these rules only, for with all of them a search would be long; `more` are attributes."""
+    every = {name for name in dir(machine) if hasattr(getattr(machine, name), RULE_MARKER)}
+    assert every.issuperset(rules), every
+    return type(f"Narrow{machine.__name__}", (machine,), dict.fromkeys(every.difference(rules)) | more)
+
+
+def accepts_any_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on at the method that Airflow calls, with whatever event."""
+    monkeypatch.setattr(door, "why_no_resume", lambda *_: None)
+
+
 def submits_when_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Submit again what may have been submitted."""
 
-    def broken(record: Any, digest: Any, generation: int) -> again.Step:
-        step = again.decide(record, digest, generation)
+    def broken(record: Any, ask: Any, own: Any) -> again.Step:
+        step = again.decide(record, ask, own)
         return again.Step.SUBMIT if step is again.Step.RECOVER else step
 
     monkeypatch.setattr(submission, "decide", broken)

@@ -75,6 +75,8 @@ class MortalLife(TaskLife):
     """A task whose processes can be killed at a point of their work."""
 
     point: tuple[str, str] | None = None
+    #: What stops the process at the point is a clear, not its death.
+    cleared: bool = False
 
     def context(self) -> dict[str, Any]:
         context = super().context()
@@ -102,8 +104,12 @@ class MortalLife(TaskLife):
     def execute(self) -> str:
         try:
             return super().execute()
-        except Killed:
-            self.has_failed(final=False)
+        except Killed as killed:
+            if self.cleared:
+                # A task whose trigger's event has come, and that is not resumed yet, is not running.
+                self.clear(running=killed.args != (("resume", ""),))
+            else:
+                self.has_failed(final=False)
             return str(self.state)
 
 
@@ -153,12 +159,24 @@ class Promise(RuleBasedStateMachine):
         if unknown:
             assert self.sent() == sent, "submitted again, though an earlier submission may have arrived"
 
+    @rule(point=st.sampled_from(POINTS))
+    def next_try_is_cleared(self, point: tuple[str, str]) -> None:
+        """The same, but a person clears it at that point, and its process ends of it."""
+        self.life.cleared = True
+        self.next_try(point)
+        self.life.cleared = False
+        if self.life.state is None:
+            self.allow_for_a_clear()
+
     def clear(self) -> None:
+        self.allow_for_a_clear()
+        self.life.clear()
+
+    def allow_for_a_clear(self) -> None:
         record = self.record()
         if record is not None and record.phase == "ended" and record.state != "succeeded":
             # A person has seen a failure and wants it anew: one more, unless such a wish is still open.
             self.submissions_allowed = len(self.payout.runs()) + 1
-        self.life.clear()
 
     @rule(fault=FAULTS, times=st.integers(1, 3))
     def break_something(self, fault: tuple[str, str, dict[str, Any]], times: int) -> None:
@@ -216,7 +234,7 @@ class Promise(RuleBasedStateMachine):
 
 
 QUICK = settings(
-    max_examples=100,
+    max_examples=50,
     stateful_step_count=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -238,8 +256,8 @@ def test_promise(machine):
 
 
 def fails_over_to_a_new_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(record: Any, digest: Any, generation: int) -> again.Step:
-        step = again.decide(record, digest, generation)
+    def broken(record: Any, ask: Any, own: Any) -> again.Step:
+        step = again.decide(record, ask, own)
         return again.Step.SUBMIT if step in (again.Step.TAKE_OVER, again.Step.FAIL_AGAIN) else step
 
     monkeypatch.setattr(submission, "decide", broken)
