@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.run.wait.watch import Limits, Verdict
 
 
+class _NotGiven(str):
+    """A text that can be told from an empty one, and from None."""
+
+    __slots__ = ()
+
+
+_NOT_GIVEN = _NotGiven("")
+
+
 class RunWorkflowOperator(FormanceOperator):
     """
     Runs a Formance Flows workflow, once per task of a DAG run whatever fails, and waits for its end.
@@ -74,7 +83,7 @@ class RunWorkflowOperator(FormanceOperator):
         cancel_on_timeout: bool = False,
         cancel_timeout: Duration = 60.0,
         cancel_on_kill: bool = False,
-        run_key_name: str | None = "",
+        run_key_name: str | None = _NOT_GIVEN,
         recovery_timeout: Duration = 600.0,
         poll_failure_timeout: Duration | None = None,
         fail_after_attempts: int | None = None,
@@ -95,8 +104,8 @@ class RunWorkflowOperator(FormanceOperator):
         self.cancel_timeout = seconds_of("cancel_timeout", cancel_timeout)
         self.cancel_on_kill = cancel_on_kill
         self.run_key_name = run_key_name
-        # None is what a mapped list gives for a name that it does not have, not what it means to give none.
-        self._none_given, self._named = run_key_name is None, bool(run_key_name)
+        # None or "" is what a mapped list gives for a name that it does not have; elsewhere it means to give none.
+        self._none_given, self._named = run_key_name is not _NOT_GIVEN and not run_key_name, bool(run_key_name)
         self.recovery_timeout = seconds_of("recovery_timeout", recovery_timeout)
         self.poll_failure_timeout = seconds_or_none("poll_failure_timeout", poll_failure_timeout)
         self.fail_after_attempts = fail_after_attempts

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LARGEST_RECORD = 32_000
 #: So many of the latest earlier submissions, and of the decisions, are kept.
 LATEST = 10
+_CUT = "only the latest earlier submissions and decisions are kept; the logs of the tries name all"
 _LONGEST_ERROR = 1_000
 _LONGEST_TEXT = 300
 
@@ -29,7 +30,7 @@ def within_bounds(record: RunRecord) -> RunRecord:
         record = record.but(
             earlier=record.earlier[-LATEST:],
             decisions=record.decisions[-LATEST:],
-            cut=f"only the latest {LATEST} earlier submissions and decisions are kept; the logs of the tries name all",
+            cut=_CUT,
         )
     record = record.but(
         error=_shortened(record.error, _LONGEST_ERROR),
@@ -38,9 +39,11 @@ def within_bounds(record: RunRecord) -> RunRecord:
         ),
     )
     too_much = size_of(record) - LARGEST_RECORD
-    if record.result is None or too_much <= 0:
-        return record
-    return record.but(result=_smaller(record.result, size_of(record.result) - too_much))
+    if record.result is not None and too_much > 0:
+        record = record.but(result=_smaller(record.result, size_of(record.result) - too_much))
+    while record.earlier and size_of(record) > LARGEST_RECORD:
+        record = record.but(earlier=record.earlier[1:], cut=_CUT)
+    return record
 
 
 def _smaller(result: Mapping[str, Any], room: int) -> dict[str, Any]:

@@ -71,6 +71,11 @@ def read_run_key(run_key: str) -> RunKey:
     return RunKey(found["dag_id"], found["run_id"], found["task_id"], index, found["name"], found["digest"])
 
 
+def is_of_position(run_key: str, position: str) -> bool:
+    """Tell whether a run key is of the task at a position; not by parsing it, for a run id can hold any sign."""
+    return run_key.startswith((f"{position}@", f"{position}:"))
+
+
 def run_keys_in(texts: Iterable[str] | None) -> list[str]:
     """
     Return the run keys among the texts that a first stage was given (None: its history cannot be read).

@@ -35,6 +35,9 @@ class TextFields(_Base):
         env = jinja_env or self.get_template_env()
         if not isinstance(content, str) or not isinstance(env, NativeEnvironment):
             return super().render_template(content, context, env, seen_oids)
+        if seen_oids and id(content) in seen_oids:
+            # Of a mapped list: a value, not a template.
+            return content
         if content is getattr(self, "variables", None):
             return super().render_template(content, context, env, seen_oids)
         return self._as_text(content, context)

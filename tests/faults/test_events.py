@@ -50,11 +50,16 @@ class Events(RuleBasedStateMachine):
     #: What is not left to chance, of the arguments of the rules that look it up here.
     fixed: ClassVar[dict[str, Any]] = {}
 
-    @initialize(deferrable=st.booleans(), stages=st.sampled_from([2, 3]), fault=st.sampled_from(["", *FAULTS]))
+    @initialize(
+        deferrable=st.booleans(),
+        stages=st.sampled_from([2, 3]),
+        fault=st.sampled_from(["", *FAULTS]),
+        points=st.integers(0, 8),
+    )
     def begin(self, **chances: Any) -> None:
         self.start(**{name: self.fixed.get(name, chance) for name, chance in chances.items()})
 
-    def start(self, deferrable: bool, stages: int, fault: str) -> None:
+    def start(self, deferrable: bool, stages: int, fault: str, points: int) -> None:
         self.emulator.clear_faults()
         self.instance = instance = self.flows.client.run_workflow(self.workflows[stages], {}).id
         self.flows.waiting_at(instance, 0)
@@ -72,13 +77,14 @@ class Events(RuleBasedStateMachine):
         self.present: Execution | None = None
         self.sleepers: list[Execution] = []
         self.change(fault, 1)
+        self.come(points)
 
     # -- the task's executions; no rule has a precondition, as in `Overlaps`
 
     @rule(points=POINTS)
     def go_on(self, points: int) -> None:
         """Let the present execution, or the next try, come some points further."""
-        self.come(self.fixed.get("go_on", points))
+        self.come(points)
 
     def come(self, points: int) -> None:
         if self.present is None and self.life.state in (None, "up_for_retry"):
@@ -130,13 +136,14 @@ class Events(RuleBasedStateMachine):
 
     # -- people and servers
 
-    @rule(points=POINTS, killed=st.booleans())
-    def clear(self, points: int, killed: bool) -> None:
-        """Running or not: what runs goes on for a while, or is gone."""
+    @rule(points=POINTS, killed=st.booleans(), then=st.integers(0, 8))
+    def clear(self, points: int, killed: bool, then: int) -> None:
+        """Running or not: what runs sleeps where it is, or is gone; and the next try begins."""
         self.come(self.fixed.get("clear", points))
         running = self.present is not None
         self.leave(killed=self.fixed.get("killed", killed))
         self.life.clear(running=running)
+        self.come(self.fixed.get("then", then))
 
     @rule(kind=st.sampled_from(["", "told to stop", *FAULTS]), times=st.integers(1, 2))
     def something_changes(self, kind: str, times: int) -> None:
@@ -218,12 +225,12 @@ def forgets_what_it_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 #: What is broken on purpose, the rules that it takes to find it, and what is not left to chance.
 PLANTS: list[tuple[Any, list[str], dict[str, Any]]] = [
-    (forgets_what_it_sent, ["go_on", "given_up"], {"fault": "", "deferrable": False}),
+    (forgets_what_it_sent, ["go_on", "given_up"], {"fault": "", "deferrable": False, "points": 0}),
     # The one that was cleared was about to send; what its successor sent is taken, and the next stage listens.
     (
         accepts_any_resume,
-        ["go_on", "trigger_fires", "clear", "wakes"],
-        {"fault": "", "deferrable": True, "early": False, "go_on": 8, "clear": 2, "killed": False},
+        ["trigger_fires", "clear"],
+        {"fault": "", "deferrable": True, "points": 8, "early": False, "clear": 2, "killed": False, "then": 8},
     ),
 ]
 

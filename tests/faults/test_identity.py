@@ -25,6 +25,7 @@ from tests.faults.execution import SteppedLife
 from tests.faults.payout import (
     AMOUNT,
     APPROVAL,
+    KEY,
     assert_final,
     assert_money,
     assert_paid_once,
@@ -43,12 +44,10 @@ RUN = "formance_run"
 class MappedPayouts:
     """One mapped task: what each index asks for is what stands at its place in the list."""
 
-    def __init__(self, payout: Any, deferrable: bool, name_of: Any = None) -> None:
+    def __init__(self, payout: Any, deferrable: bool, name_of: Any = None, key: str = KEY) -> None:
         self.pay = payout(APPROVAL)  # whose recoverable first stage is replaced by one that moves nothing
         self.payees = [f"users:{letter}{uuid.uuid4().hex}" for letter in "ab"]
-        shows_key = {
-            "update": {"account": {"id": "notes", "ledger": "default", "metadata": {"key": "${airflow_run_key}"}}}
-        }
+        shows_key = {"update": {"account": {"id": "notes", "ledger": "default", "metadata": {"key": key}}}}
         self.name = f"payouts {uuid.uuid4().hex}"
         stages = [shows_key, APPROVAL, payment("${payee}", key=None)]
         self.workflow = self.pay.hook.create_workflow({"name": self.name, "stages": stages}).id
@@ -124,14 +123,14 @@ def test_a_list_that_changed_its_order_is_cleared(payout, emulator, order, defer
 
 
 @mode
-@pytest.mark.parametrize("how", ["refused by Flows", "refused before it was sent"])
+@pytest.mark.parametrize("how", ["refused by Flows", "refused before it was sent", "with names"])
 def test_a_list_that_changed_its_order_where_nothing_was_ever_submitted_at_the_first_place(
     payout, emulator, how, deferrable
 ):
     """What is asked for there now may have been paid at another place, or it is a correction."""
-    mapped = MappedPayouts(payout, deferrable)
+    mapped = MappedPayouts(payout, deferrable, (lambda payee: payee) if how == "with names" else None)
     unpaid = mapped.payees[0]
-    if how == "refused by Flows":
+    if how != "refused before it was sent":
         emulator.fault("run_workflow", "status", status=400)
         assert mapped.end(0) == "up_for_retry"
     else:
@@ -156,6 +155,47 @@ def test_a_list_that_changed_its_order_where_nothing_was_ever_submitted_at_the_f
     assert mapped.go_on(0, first) == "success"
     assert mapped.end(1) == "success"
     assert (mapped.paid(paid), mapped.paid(unpaid)) == (AMOUNT, AMOUNT)
+
+
+def test_a_name_that_all_places_share_and_a_list_that_changed_its_order(payout, emulator):
+    """The shared name never differs: the key of the other place tells that it has paid."""
+    mapped = MappedPayouts(payout, deferrable=False, name_of=lambda _payee: "INV-7")
+    first, second = (mapped.begin(index) for index in range(2))
+    emulator.engine(first, "cancel")
+    assert mapped.end(0) == "failed"
+    assert mapped.go_on(1, second) == "success"
+    mapped.payees.reverse()
+    mapped.tasks[0].clear()
+    mapped.end(0)
+    assert_final(mapped.tasks[0], "submitted at another place of its list", second)
+    assert mapped.paid(mapped.payees[0]) == AMOUNT
+    assert len(mapped.runs()) == 2
+
+
+@pytest.mark.parametrize("key", ["run ${airflow_run_key}", "run-${airflow_run_key}"])
+def test_a_list_that_changed_its_order_and_a_key_within_a_longer_text(payout, emulator, key):
+    """Whose an instance is cannot be read, so neither can it be told that another place has not paid."""
+    mapped = MappedPayouts(payout, deferrable=False, key=key)
+    emulator.fault("run_workflow", "status", status=400)
+    assert mapped.end(0) == "up_for_retry"
+    assert mapped.go_on(1, mapped.begin(1)) == "success"
+    mapped.payees.reverse()
+    mapped.tasks[0].clear()
+    mapped.end(0)
+    assert_final(mapped.tasks[0], "cannot be told", "new DAG run")
+    assert len(mapped.runs()) == 1
+
+
+def test_a_record_removed_of_a_run_whose_history_the_engine_has_forgotten(payout, emulator, monkeypatch):
+    monkeypatch.setattr("airflow_provider_orchestration.run.submit.recovery.HISTORY_BEGINS_WITHIN", -10.0)
+    pay = payout()
+    task = pay.task()
+    assert task.execute_to_end() == "success"
+    emulator.engine(pay.instances()[0], "purge_history")
+    task.store.rows.clear()
+    task.clear()
+    task.execute_to_end()
+    assert_unknown(pay, task, instances=1)
 
 
 @mode
@@ -206,9 +246,10 @@ def test_a_name_that_renders_to_nothing_is_refused(payout, name):
     assert pay.instances() == []
 
 
-def test_a_name_that_a_mapped_list_does_not_have_is_refused(payout):
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_name_that_a_mapped_list_does_not_have_is_refused(payout, name):
     pay = payout()
-    task = pay.task(run_key_name=None, names={"map_index": 0})
+    task = pay.task(run_key_name=name, names={"map_index": 0})
     task.execute_to_end()
     assert_final(task, "run_key_name is None")
     # Outside of a list it means to give none.

@@ -59,19 +59,12 @@ class Ask:
 
     def may_stand_elsewhere(self, record: RunRecord, own: Mapping[str, int]) -> bool:
         """
-        Tell whether nothing was ever submitted from here, but what is asked for now may have been from another place.
+        Tell whether what would be submitted from here now may have been from another place of the mapped list.
 
-        A person has cleared a place of a mapped list, and it asks for something else: a correction, or the list has
-        changed its order.
+        A person has cleared a place, and it asks for something else than before: a correction, or the list has changed
+        its order. (Where anything was submitted from here, :meth:`is_another_than` refuses what is not the same name.)
         """
-        never = record.instance_id is None and not record.earlier
-        return (
-            never
-            and may_be_cleared(record, own)
-            and self.mapped
-            and not self.named
-            and bool(differing(record.digest, self.digest))
-        )
+        return self.mapped and bool(differing(record.digest, self.digest)) and may_be_cleared(record, own)
 
 
 class Step(enum.Enum):
@@ -91,7 +84,10 @@ def other_ask(record: RunRecord, ask: Ask, *, cleared: bool) -> AlreadySubmitted
     its = f"instance {record.instance_id}" if record.instance_id else f"the run of key {record.run_key}"
     its += f" (it has {record.state})" if record.state in ("succeeded", "failed") else ""
     differs = f"it differs in {listed(differing(record.digest, ask.digest))}."
-    asks = f"this task was cleared and now asks for something else than what {its} was submitted for; {differs}"
+    asks = (
+        f"this task, or one beside it, was cleared, and it now asks for something else than what {its} was submitted "
+        f"for; {differs}"
+    )
     if not cleared:
         text = (
             f"one try of this task asks for a second run, after {its}; {differs} The second has not been paid, and "

@@ -51,7 +51,7 @@ class OneDoor(_Base):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if own := [name for name in cls._closed if name in cls.__dict__]:
+        if own := [name for name in cls._closed if getattr(cls, name) is not getattr(OneDoor, name)]:
             raise TypeError(f"{cls.__name__} may not define {', '.join(own)}: every execution comes in by one door")
 
     def wait_in_triggerer(

@@ -15,6 +15,7 @@ from airflow_provider_orchestration.exceptions import AlreadySubmittedError, For
 from airflow_provider_orchestration.run.definition import is_recoverable, shows_key_alone
 from airflow_provider_orchestration.run.keys import (
     digest_of_all,
+    is_of_position,
     mentions_position,
     position_name,
     read_run_key,
@@ -97,8 +98,8 @@ def find_orphan(client: FlowsClient, workflows: Sequence[Workflow], position: st
     """
     mine: list[Orphan] = []
     undecided: list[Candidate] = []
-    for workflow, candidates in _scan(client, workflows, since):
-        found = [one for one in _keyed(workflow, candidates) if read_run_key(one.run_key).position == position]
+    for workflow, candidates in _scan(client, list(filter(is_recoverable, workflows)), since):
+        found = [one for one in _keyed(workflow, candidates) if is_of_position(one.run_key, position)]
         bearing = [one for one in candidates if mentions_position(one.texts or (), position)]
         if bearing and not found and not shows_key_alone(workflow):
             raise RecordError(
@@ -115,12 +116,19 @@ def find_orphan(client: FlowsClient, workflows: Sequence[Workflow], position: st
 
 
 def check_not_elsewhere(
-    client: FlowsClient, workflows: Sequence[Workflow], position: str, ask: Ask, since: float
+    client: FlowsClient,
+    workflows: Sequence[Workflow],
+    position: str,
+    digest: Mapping[str, str],
+    name: str | None,
+    since: float,
 ) -> None:
     """
     Check that no other place of a mapped list has submitted what is asked for at this one.
 
     :param workflows: as of :func:`find_orphan`, as are ``position`` and ``since``.
+    :param digest: of what is asked for.
+    :param name: its ``run_key_name``, where that has moved here; None where it stood here before.
     :raises AlreadySubmittedError: one has; or no instance of the workflow shows whose it is.
     :raises FormanceError: the stack, or a history that could be the one, cannot be read now.
     """
@@ -129,17 +137,18 @@ def check_not_elsewhere(
         "is still unpaid, and only that, in a new DAG run. A run_key_name (an invoice number) for each run lets its "
         "values be corrected."
     )
-    if not all(map(is_recoverable, workflows)):
+    if not all(is_recoverable(one) and shows_key_alone(one) for one in workflows):
         raise AlreadySubmittedError(
             "this task was cleared and now asks for something else than before. Whether it was paid at another place "
-            f"of its list cannot be told, for the workflow does not show run keys. {advice}"
+            f"of its list cannot be told, for no text of the first stage is the run key alone. {advice}"
         )
     task, undecided = position.rpartition("[")[0], []
     for workflow, candidates in _scan(client, workflows, since):
         for one in _keyed(workflow, candidates):
             key = read_run_key(one.run_key)
             same_task = position_name(key.dag_id, key.run_id, key.task_id, -1) == task
-            if same_task and key.position != position and key.digest == digest_of_all(ask.digest):
+            same = key.digest == digest_of_all(digest) or (name is not None and key.name == name)
+            if same_task and key.position != position and same:
                 raise AlreadySubmittedError(
                     f"this task was cleared and now asks for what was submitted at another place of its list, as "
                     f"instance {one.candidate} of run key {one.run_key}. {advice}",
@@ -152,24 +161,26 @@ def check_not_elsewhere(
         )
 
 
-def unkeyed_since(client: FlowsClient, workflows: Sequence[Workflow], since: float) -> list[Candidate]:
-    """Return the instances of those workflows that do not show run keys, created since a DAG run began."""
-    found: list[Candidate] = []
-    for workflow in workflows:
-        if not is_recoverable(workflow):
-            scanned = KeyScan().scan(client, workflow.id, since, retries=None)
-            if scanned.error is not None:
-                raise FormanceError(
-                    f"what was submitted before cannot be looked up: {scanned.error}. Nothing was sent."
-                )
-            found += scanned.candidates
-    return found
+def unproven_since(
+    client: FlowsClient, workflows: Sequence[Workflow], since: float
+) -> tuple[Workflow, list[Candidate]] | None:
+    """
+    Return the instances since a DAG run began of which no history shows whose they are, and their workflow.
+
+    It shows no run keys, or the engine has forgotten the histories. Of several workflows that of the newest instance.
+    """
+    found = [
+        (workflow, unproven)
+        for workflow, candidates in _scan(client, workflows, since)
+        if (unproven := [one for one in candidates if one.forgotten or not is_recoverable(workflow)])
+    ]
+    return max(found, key=lambda one: max(candidate.created for candidate in one[1]), default=None)
 
 
 def _scan(
     client: FlowsClient, workflows: Sequence[Workflow], since: float
 ) -> Iterator[tuple[Workflow, Sequence[Candidate]]]:
-    for workflow in filter(is_recoverable, workflows):
+    for workflow in workflows:
         scanned = KeyScan().scan(client, workflow.id, since - CLOCKS_DIFFER, retries=None)
         if scanned.error is not None:
             raise FormanceError(f"what was submitted before cannot be looked up: {scanned.error}. Nothing was sent.")

@@ -10,7 +10,7 @@ from airflow_provider_orchestration.exceptions import InvalidInputError
 from airflow_provider_orchestration.run.judge.outcome import State
 from airflow_provider_orchestration.run.judge.reading import read_instance
 from airflow_provider_orchestration.run.judge.result import result_of, with_transactions
-from airflow_provider_orchestration.run.keys import differing
+from airflow_provider_orchestration.run.keys import digest_of_all, read_run_key, run_keys_in
 from airflow_provider_orchestration.run.money import exact_amounts
 from airflow_provider_orchestration.run.submit.checks import as_strings
 
@@ -34,8 +34,10 @@ def read_result(
 ) -> dict[str, Any]:
     """Return the result of an instance that has ended, with its transactions."""
     variables = None
-    # A later try may have been given others than were submitted; those prove nothing.
-    if record.digest and not differing(record.digest, ask.digest):
+    # Only the key proves what was submitted: a later try may have been given others, a person may have adopted.
+    said = [decision.what for decision in record.decisions]
+    keys = [read_run_key(key) for key in run_keys_in([record.run_key])]
+    if "adopt" not in said and any(key.digest == digest_of_all(ask.digest) for key in keys):
         with contextlib.suppress(InvalidInputError):
             variables = as_strings(ask.variables)
     result = result_of(instance, outcome, run_key=record.run_key)

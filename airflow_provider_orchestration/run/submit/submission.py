@@ -33,7 +33,7 @@ from airflow_provider_orchestration.run.keys import check_name, differing, diges
 from airflow_provider_orchestration.run.record import Phase, RunRecord
 from airflow_provider_orchestration.run.submit.again import Step, decide, other_ask
 from airflow_provider_orchestration.run.submit.checks import as_strings, check_before_submit
-from airflow_provider_orchestration.run.submit.orphans import began_at, check_not_elsewhere, find_orphan, unkeyed_since
+from airflow_provider_orchestration.run.submit.orphans import began_at, check_not_elsewhere, find_orphan, unproven_since
 from airflow_provider_orchestration.run.submit.recorded import RecordedRun
 from airflow_provider_orchestration.run.submit.recovery import Search
 from airflow_provider_orchestration.run.submit.unknown import unknown_run
@@ -93,7 +93,7 @@ class TaskRun(RecordedRun):
             step = decide(record, self.ask, self._own)
         if step is Step.SUBMIT:
             if self.ask.may_stand_elsewhere(record, self._own):
-                self._check_not_elsewhere()
+                self._check_not_elsewhere(by_name="run_key_name" in differing(record.digest, asked))
             return self._submit(record)
         if step is Step.FAIL_AGAIN:
             raise self._failure()
@@ -228,26 +228,29 @@ class TaskRun(RecordedRun):
         """
         if self._own["generation"] == self.retries and not self._own["clear_number"]:
             return
-        candidates = unkeyed_since(self.client(), workflows, since)
-        if not candidates:
+        unproven = unproven_since(self.client(), workflows, since)
+        if unproven is None:
             return
+        workflow, candidates = unproven
         unknown = RunRecord(
             run_key=new_run_key(self._position, self.ask.name, digest_of_all(self.ask.digest)),
-            workflow_id=workflows[0].id,
+            workflow_id=workflow.id,
             digest=self.ask.digest,
             **self._own,
             phase=Phase.UNKNOWN,
-            intent_at=since,
+            intent_at=min(candidate.created for candidate in candidates),
             deadline=self._deadline(),
         )
         self.log.error("there is no record of an earlier try, which was removed or never made")
         self._write(unknown)
         raise unknown_run(unknown, candidates)
 
-    def _check_not_elsewhere(self) -> None:
+    def _check_not_elsewhere(self, *, by_name: bool) -> None:
         """:raises AlreadySubmittedError: another place of the mapped list has submitted what is asked for here."""
         workflows = workflows_named_as(self.client(), self._workflow())
-        check_not_elsewhere(self.client(), workflows, self._position, self.ask, began_at(self.context["dag_run"]))
+        name = self.ask.name if by_name else None
+        began = began_at(self.context["dag_run"])
+        check_not_elsewhere(self.client(), workflows, self._position, self.ask.digest, name, began)
 
     def _workflow(self) -> Workflow:
         return find_workflow(

@@ -177,7 +177,8 @@ def test_waiting_for_ever_and_retries_of_none_are_warned_of_once(flows, run_task
 @pytest.mark.parametrize(("map_index", "name"), [(-1, "invoice-7"), (4, "invoice-7"), (-1, None), (4, "")])
 def test_the_run_key_names_the_task_and_its_business(flows, run_task, map_index, name):
     workflow = flows.workflow(send("a"))
-    life = run_task(workflow_id=workflow.id, run_key_name=name, life={"run_id": "r", "map_index": map_index})
+    named = {"run_key_name": name} if name else {}
+    life = run_task(workflow_id=workflow.id, **named, life={"run_id": "r", "map_index": map_index})
     assert life.execute() == "success"
     position = "pay[4]" if map_index == 4 else "pay"
     assert life.result["run_key"].startswith(f"{life.names[0]}/r/{position}{f':{name}' if name else ''}@")

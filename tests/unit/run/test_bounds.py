@@ -65,8 +65,17 @@ def test_of_many_clears_and_decisions_the_latest_are_kept():
     assert size_of(record) <= LARGEST_RECORD
     assert [one["run_key"] for one in kept["earlier"]] == [f"dag/run/task@{number}" for number in range(90, 100)]
     assert len(kept["decisions"]) == 10
-    assert "only the latest 10" in kept["cut"]
+    assert "only the latest earlier submissions" in kept["cut"]
     assert kept["error"].endswith("... (cut)")
+
+
+def test_of_submissions_with_very_long_keys_fewer_are_kept():
+    record = run_record(
+        phase=Phase.INTENT, earlier=tuple(Earlier("\U0001f600" * 400 + str(number), "i") for number in range(10))
+    )
+    assert size_of(record) <= LARGEST_RECORD
+    assert 0 < len(as_json(record)["earlier"]) < 10
+    assert as_json(record)["earlier"][-1]["run_key"].endswith("9")
 
 
 TEXTS = st.text(max_size=2000)

@@ -44,6 +44,16 @@ def test_text_is_text_of_a_mapped_task(value):
     assert (task.workflow_id, task.variables) == (value, {"a": value})
 
 
+def test_a_value_of_a_mapped_list_is_no_template():
+    """Who is paid may have chosen it."""
+    with DAG("dag", render_template_as_native_obj=True):
+        mapped = RunWorkflowOperator.partial(task_id="task", workflow_id="w").expand(run_key_name=["x"])
+    name = "INV {{ 7 * 7 }}"
+    task: Any = mapped.unmap({"run_key_name": name})
+    task._do_render_template_fields(task, ["run_key_name"], {}, task.dag.get_template_env(), {id(name)})
+    assert task.run_key_name == name
+
+
 def test_without_a_dag():
     task: Any = RunWorkflowOperator(task_id="task", workflow_id="{{ x }}", render_template_as_native_obj=True)
     task.render_template_fields({"x": "12_34"})

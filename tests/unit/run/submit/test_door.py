@@ -148,6 +148,12 @@ def test_no_subclass_makes_a_door_of_its_own(name):
         type("Back", (FormanceOperator,), {name: lambda self: None})
 
 
+def test_nor_does_one_that_is_mixed_in():
+    mixin = type("Mixin", (), {"resume_execution": lambda *_: None})
+    with pytest.raises(TypeError, match="may not define resume_execution"):
+        type("Mixed", (mixin, FormanceOperator), {})
+
+
 def operators() -> list[type[Any]]:
     """Every operator and sensor of the package."""
     found = set()
