@@ -7,6 +7,7 @@ Authlib speaks OAuth2; what is here is the sharing, the time and what a refusal 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Hashable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _LEEWAY = 30.0  # seconds before its end at which a token is renewed; at most half its life
 _AGAIN = 5.0  # seconds until the next try to renew a token that is still good
 _KEPT_SOURCES = 64
+_TOKEN = re.compile(r"[!-~]+")  # printable ASCII without blanks
 _LOOK = "look at client id, secret and scopes (login, password and scopes of the connection)"
 
 
@@ -84,7 +86,12 @@ class TokenSource:
         if token and token.text != stale and time.monotonic() < token.renew_at:
             return token.text
         fetches = self._fetches
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            if token and token.text != stale and time.monotonic() < token.ends_at:
+                # Somebody renews it, which may take its time; this one is still good.
+                return token.text
+            self._lock.acquire()
+        try:
             token = self._token
             if token and token.text != stale and time.monotonic() < token.renew_at:
                 return token.text
@@ -100,6 +107,8 @@ class TokenSource:
                     self._token = _Token(token.text, min(now + _AGAIN, token.ends_at), token.ends_at)
                     return token.text
                 raise call.error(trouble.kind, str(trouble), **trouble.more) from trouble.__cause__
+        finally:
+            self._lock.release()
 
     def _renew(self, adapter: HTTPAdapter, timeout: tuple[float, float]) -> str:
         self._failure = None
@@ -129,13 +138,16 @@ class TokenSource:
             data = session.fetch_token(
                 settings.token_url, grant_type="client_credentials", timeout=timeout, **request_options(settings)
             )
-            text, lasts = str(data["access_token"]), float(data.get("expires_in") or "inf")
+            text, lasts = data["access_token"], float(data.get("expires_in") or "inf")
+            if not isinstance(text, str) or not _TOKEN.fullmatch(text):
+                # Sent as a header, it would stand in the text of an exception of urllib3.
+                raise ValueError("empty, or with other characters than a token has")
         except _TokenError:
             raise
         except AuthlibBaseError as error:
             self._refuse(error)
         except (KeyError, TypeError, ValueError) as error:
-            raise self._trouble(InvalidAnswerError, f"gave no token ({type(error).__name__})") from error
+            raise self._trouble(InvalidAnswerError, f"gave no token ({type(error).__name__})") from None
         except OSError as error:  # all of requests' errors are
             kind = NotConnectedError if answers.was_never_connected(error) else ServerTroubleError
             raise self._trouble(kind, f"could not be asked: {answers.reason_of(error)}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +22,33 @@ from airflow_provider_orchestration.hooks.operations import FlowsOperations
 if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.api.settings import ClientSettings
+
+
+class _Masked:
+    """
+    Secrets that are masked in Airflow's logs, a bounded number in the life of a process.
+
+    Airflow's masker never forgets: each secret makes the process larger and slower (airflow-facts, "Found in use").
+    """
+
+    def __init__(self, at_most: int) -> None:
+        self._at_most = at_most
+        self._known: set[bytes] = set()
+
+    def mask(self, secret: str) -> None:
+        """Mask a secret, unless it is, or there are too many."""
+        from airflow.sdk.log import mask_secret
+
+        known = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+        if known not in self._known and len(self._known) < self._at_most:
+            self._known.add(known)
+            mask_secret(secret)
+
+
+#: What a triggerer may see in months: Airflow itself masks the password of each connection that is read.
+_credentials = _Masked(200)
+#: Tokens stand in no log line and no error of ours; masked are the first ones, for tasks that print what they get.
+_tokens = _Masked(20)
 
 
 class OrchestrationHook(FlowsOperations, BaseHook):
@@ -58,14 +86,12 @@ class OrchestrationHook(FlowsOperations, BaseHook):
     @staticmethod
     def client_for(settings: ClientSettings) -> FlowsClient:
         """Return a new client that has its secrets masked in Airflow's logs."""
-        from airflow.sdk.log import mask_secret
-
         from airflow_provider_orchestration.api.client import FlowsClient
 
         for secret in (settings.client_secret, unquote(urlsplit(settings.proxy or "").password or "")):
             if secret:
-                mask_secret(secret)
-        return FlowsClient(settings, on_token=mask_secret)
+                _credentials.mask(secret)
+        return FlowsClient(settings, on_token=_tokens.mask)
 
     @staticmethod
     async def get_async_settings(formance_conn_id: str = default_conn_name) -> ClientSettings:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_provider_orchestration.run.definition import stages_of
+from airflow_provider_orchestration.run.definition import Stage, stages_of
 from airflow_provider_orchestration.run.judge.outcome import judge
 from airflow_provider_orchestration.run.judge.stages import current_stage, stage_label
 from airflow_provider_orchestration.run.wait.watch import Look, Verdict, Watch
@@ -30,19 +30,16 @@ def event_of_stage(instance: Instance, stage: int, history: Sequence[StageHistor
     if history is not None and stage < len(history) and history[stage].name == "RunWaitEvent":
         return str(history[stage].input.get("event") or "")
     stages = stages_of(instance.workflow)
-    if stage >= len(stages):
-        return None
-    name = stages[stage].event
-    return "" if name is not None and "${" in name else name
+    return _event_of(stages[stage]) if stage < len(stages) else None
+
+
+def _event_of(stage: Stage) -> str | None:
+    return "" if stage.event is not None and "${" in stage.event else stage.event
 
 
 def stages_to_come(instance: Instance, after: int, event: str) -> list[int]:
     """Return the stages after one that wait for this event, or may do so (a variable hides the name)."""
-    return [
-        stage.number
-        for stage in stages_of(instance.workflow)[after + 1 :]
-        if event_of_stage(instance, stage.number, None) in (event, "")
-    ]
+    return [stage.number for stage in stages_of(instance.workflow)[after + 1 :] if _event_of(stage) in (event, "")]
 
 
 def stage_ended(instance: Instance, stage: int) -> bool:

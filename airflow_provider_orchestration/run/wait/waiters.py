@@ -21,22 +21,32 @@ _PAUSE_FACTOR = 3.0
 _LONGEST_PAUSE = 60.0
 
 
+#: Seconds that an interval grows to, where nothing else is said.
+LONGEST_INTERVAL = 300.0
+
+
 @dataclass(slots=True)
 class Interval:
     """
     Seconds between two looks for one waiter.
 
-    :param grows: double them after each look, up to ``longest`` (None: without end).
+    :param grows: double them after each look of its own, up to ``longest`` (None: five minutes, or ``seconds`` if they
+        are more).
     """
 
     seconds: float
     grows: bool = False
     longest: float | None = None
+    #: Loop time of the next look of its own: others in the group may look more often.
+    due: float = float("-inf")
 
-    def grow(self) -> None:
-        """Take note of a look."""
-        if self.grows:
-            self.seconds = min(self.seconds * 2, self.longest or float("inf"))
+    def looked(self, now: float) -> None:
+        """Take note of a look at this loop time: one that was due is its own, and lets the interval grow."""
+        if not self.grows or now < self.due:
+            return
+        if self.due > float("-inf"):
+            self.seconds = min(self.seconds * 2, self.longest or max(LONGEST_INTERVAL, self.seconds))
+        self.due = now + self.seconds
 
 
 @dataclass(eq=False, slots=True)
@@ -138,6 +148,12 @@ class Group:
         growing = min((waiter.interval.seconds for waiter in self._growing), default=float("inf"))
         return min(min(self._intervals, default=float("inf")), growing)
 
+    def _next_due(self, began: float) -> float:
+        """Return the loop time of the next look at all, after one that began at this one."""
+        # The jitter keeps many triggerers apart.
+        steady = began + min(self._intervals, default=float("inf")) * random.uniform(0.9, 1.0)  # noqa: S311
+        return min(steady, min((waiter.interval.due for waiter in self._growing), default=float("inf")))
+
     def next_look(self) -> float:
         """Return the loop time of the next look."""
         return max(min(self.due, self.newcomers_due), self.not_before)
@@ -152,9 +168,8 @@ class Group:
         self.not_before = asyncio.get_running_loop().time() + min(pause, _LONGEST_PAUSE)
         if everyone:
             for waiter in self._growing:
-                waiter.interval.grow()
-            # The jitter keeps many triggerers apart.
-            self.due = began + interval * random.uniform(0.9, 1.0)  # noqa: S311
+                waiter.interval.looked(began)
+            self.due = self._next_due(began)
 
     def next_in_turn(self, at_most: int) -> list[Waiter]:
         """Return those whose stages are told next, of whom each looks at a few."""

@@ -131,6 +131,25 @@ def test_a_token_that_is_still_good_is_used_while_its_endpoint_is_down(serve, co
     assert sent_tokens(server) == ["good", "good"]
 
 
+def test_who_renews_a_token_holds_up_nobody_who_has_a_good_one(serve, connect):
+    server = serve(LIST)
+    server.token_answers.extend([token("good", 2.0), Answer(how="hang")])
+    client = connect(server)
+    client.list_workflows()
+    time.sleep(1.05)  # noqa: TID251 - more than half of 2 s: it is renewed now
+    took = []
+
+    def call(_: int) -> None:
+        began = time.monotonic()
+        client.list_workflows(retries=0, timeout=(5, 0.7))
+        took.append(time.monotonic() - began)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(call, range(8)))
+    assert set(sent_tokens(server)) == {"good"}
+    assert sorted(took)[6] < 0.5, "only the one who renews waits"
+
+
 REFUSALS = {
     "wrong secret": (
         Answer(401, {"error": "invalid_client", "error_description": f"not {SECRET}"}),
@@ -146,6 +165,12 @@ REFUSALS = {
     "empty": (Answer(200), InvalidAnswerError),
     "a list": (Answer(200, []), InvalidAnswerError),
     "no token": (Answer(200, {"token_type": "Bearer"}), InvalidAnswerError),
+    "null": (Answer(200, {"access_token": None, "token_type": "Bearer"}), InvalidAnswerError),
+    "empty token": (token(""), InvalidAnswerError),
+    "a number": (Answer(200, {"access_token": 5, "token_type": "Bearer"}), InvalidAnswerError),
+    "with a newline": (token(f"{SECRET}\n"), InvalidAnswerError),
+    "with a blank": (token(f"{SECRET} x"), InvalidAnswerError),
+    "with another letter": (token(f"{SECRET}é"), InvalidAnswerError),
     "odd life": (token("t", "soon"), InvalidAnswerError),
     "redirect": (Answer(302, headers={"Location": "/login"}), InvalidAnswerError),
     "500": (html(500), ServerTroubleError),

@@ -100,6 +100,20 @@ def test_secrets_are_masked(stack, airflow_connection, emulator):
     assert shown == "a *** b *** c *** d"
 
 
+def test_a_process_masks_a_bounded_number_of_tokens(monkeypatch):
+    """Airflow's masker never forgets: after a month of one an hour it would have 1.9 GB."""
+    from airflow.sdk import log
+
+    from airflow_provider_orchestration.hooks import orchestration
+
+    masked: list[str] = []
+    monkeypatch.setattr(log, "mask_secret", masked.append)
+    tokens = orchestration._Masked(20)
+    for number in range(1000):
+        tokens.mask(f"token-{number // 2}")
+    assert masked == [f"token-{number}" for number in range(20)], "each once"
+
+
 # --- the connection test
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -127,3 +128,26 @@ def test_limits_are_those_of_every_watch(flows):
     unknown = look(flows, "nobody", "ok", not_found_after=1)
     assert unknown is not None
     assert unknown.verdict == "not_found"
+
+
+def test_a_long_workflow_holds_nobody_up():
+    """A look at 1,000 stages took 3 s of the event loop; linear, it is a hundredth of that."""
+    number = 1000
+    stages = tuple(wait_event(f"e{one}") for one in range(number))
+    half = instance(*(status(one, ended=one < 500) for one in range(501)), stages=stages)
+    told = [history("RunWaitEvent", event=f"e{one}") for one in range(501)]
+    decoded = 0
+    workflow_class: Any = type(half.workflow)
+    stages_of_definition = workflow_class.stages
+
+    class Counted:
+        def __get__(self, workflow: Any, owner: Any) -> Any:
+            nonlocal decoded
+            decoded += 1
+            return stages_of_definition.__get__(workflow, owner)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workflow_class, "stages", Counted())
+        event_watch = EventWatch("i1", log, event=f"e{number - 1}")
+        assert event_watch.take(Look(instance=half, history=told)) is None
+    assert decoded < 10, "once for each question, not for each stage"

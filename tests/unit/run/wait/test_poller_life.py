@@ -147,18 +147,62 @@ def test_waiters_of_one_instance_each_get_their_end(flows):
     run(scene)
 
 
-def test_an_interval_that_grows():
+def seen(interval: Interval, looks: list[float]) -> list[float]:
+    """Return the intervals after looks at these times."""
+    told = []
+    for now in looks:
+        interval.looked(now)
+        told.append(interval.seconds)
+    return told
+
+
+def test_an_interval_that_grows_by_its_own_looks():
     interval = Interval(1.0, grows=True, longest=5.0)
-    seen = []
-    for _ in range(4):
-        seen.append(interval.seconds)
-        interval.grow()
-    assert (seen, interval.seconds) == ([1.0, 2.0, 4.0, 5.0], 5.0)
-    steady, endless = Interval(1.0), Interval(1.0, grows=True)
-    for _ in range(2000):
-        steady.grow()
-        endless.grow()
-    assert (steady.seconds, endless.seconds) == (1.0, float("inf"))
+    assert seen(interval, [10.0, 11.0, 13.0, 17.0, 22.0]) == [1.0, 2.0, 4.0, 5.0, 5.0]
+    # Looks that others asked for are not its own.
+    often = Interval(1.0, grows=True)
+    assert seen(often, [10.0 + 0.01 * number for number in range(301)])[-1] == 4.0
+    assert seen(Interval(1.0), [1.0, 5.0, 9.0]) == [1.0] * 3
+
+
+def test_it_grows_to_five_minutes_where_nothing_else_is_said():
+    for first, longest in ((0.1, 300.0), (600.0, 600.0)):
+        interval, now = Interval(first, grows=True), 0.0
+        for _ in range(50):
+            interval.looked(now)
+            now = interval.due
+        assert interval.seconds == longest
+
+
+def test_one_whose_interval_grows_sees_the_end_though_others_look_all_the_time(flows):
+    """Each look of anybody doubled everybody's interval: 0.1 s became 107,374,182 s within 3 s."""
+    crowd = Crowd(flows, 2)
+
+    async def scene(poller: Poller) -> None:
+        growing = asyncio.create_task(
+            poller.wait(watch(crowd.ids[0]), crowd.workflow_id, Interval(0.1, grows=True, longest=0.4))
+        )
+        others = begin(poller, crowd.ids[1:] * 3, crowd.workflow_id, 0.05)
+        await asyncio.sleep(2.0)
+        await asyncio.to_thread(crowd.go)
+        async with asyncio.timeout(3):
+            assert await growing == crowd.ends[0]
+        assert await all_of(others) == crowd.ends[1:] * 3
+
+    run(scene)
+
+
+def test_alone_it_looks_as_its_interval_says(flows):
+    crowd = Crowd(flows, 1)
+
+    async def scene(poller: Poller) -> None:
+        waiting = poller.wait(watch(crowd.ids[0]), crowd.workflow_id, Interval(0.1, grows=True, longest=0.2))
+        task = asyncio.create_task(waiting)
+        await asyncio.sleep(2.0)
+        assert 5 <= flows.asked("get_instance") <= 13
+        task.cancel()
+
+    run(scene)
 
 
 def test_who_looks_ever_less_often_asks_less(flows):
@@ -168,7 +212,7 @@ def test_who_looks_ever_less_often_asks_less(flows):
         began = time.monotonic()
         task = asyncio.create_task(poller.wait(watch(crowd.ids[0]), crowd.workflow_id, Interval(0.05, grows=True)))
         await until(lambda: flows.asked("get_instance") >= 5)
-        # At 0, 0.05, 0.15, 0.35 and 0.75 s, a little sooner for the jitter.
+        # At 0, 0.05, 0.15, 0.35 and 0.75 s.
         assert time.monotonic() - began >= 0.6
         task.cancel()
 
