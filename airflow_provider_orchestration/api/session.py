@@ -187,8 +187,12 @@ class FlowsSession:
         response = self._exchange(call, request, token, timeout, before_send)
         if response.status_code == 401 and token is not None:
             # It proves that nothing happened, so this is safe for a write, too.
-            token = self._token(call, timeout, stale=token)
-            response = self._exchange(call, request, token, timeout, before_send)
+            fresh = self._token(call, timeout, stale=token)
+            if fresh != token:
+                token = fresh
+                response = self._exchange(call, request, token, timeout, before_send)
+        if response.status_code != 401 and self._tokens is not None:
+            self._tokens.accepted()
         status, success = response.status_code, call.operation.success
         if status == success or (success != 204 and 200 <= status < 300):
             return response

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _LEEWAY = 30.0  # seconds before its end at which a token is renewed; at most half its life
 _AGAIN = 5.0  # seconds until the next try to renew a token that is still good
+# Seconds after which a token that was refused although it was new is replaced again, doubled each time.
+_AFTER_REFUSAL = 30.0
+_LONGEST_AFTER_REFUSAL = 300.0
 _KEPT_SOURCES = 64
 _TOKEN = re.compile(r"[!-~]+")  # printable ASCII without blanks
 _LOOK = "look at client id, secret and scopes (login, password and scopes of the connection)"
@@ -69,6 +72,8 @@ class TokenSource:
         self._token: _Token | None = None
         self._fetches = 0
         self._failure: _TokenError | None = None
+        self._refusals = 0
+        self._not_again_before = float("-inf")
 
     def get(self, call: answers.Call, adapter: HTTPAdapter, timeout: tuple[float, float], stale: str = "") -> str:
         """
@@ -77,7 +82,8 @@ class TokenSource:
         :param call: for whom; named in errors
         :param adapter: the caller's kept connections
         :param timeout: seconds to connect and to read
-        :param stale: a token that Flows did not accept, though its time had not come; another one is returned
+        :param stale: a token that Flows did not accept, though its time had not come; another one is returned, or the
+            same where that was new and not accepted either, a short while ago
         :raises AuthenticationError: client, secret or scopes were refused
         :raises NotConnectedError, ServerTroubleError, RateLimitedError: the token endpoint is in trouble
         :raises InvalidAnswerError: it is no token endpoint
@@ -95,6 +101,8 @@ class TokenSource:
             token = self._token
             if token and token.text != stale and time.monotonic() < token.renew_at:
                 return token.text
+            if token and token.text == stale and not self._may_replace():
+                return stale
             try:
                 if self._fetches != fetches and self._failure:
                     # Another thread tried while this one waited: not a second time-out for each of them.
@@ -109,6 +117,21 @@ class TokenSource:
                 raise call.error(trouble.kind, str(trouble), **trouble.more) from trouble.__cause__
         finally:
             self._lock.release()
+
+    def accepted(self) -> None:
+        """Take note that Flows has accepted a token."""
+        if self._refusals:
+            self._refusals, self._not_again_before = 0, float("-inf")
+
+    def _may_replace(self) -> bool:
+        """Tell whether a refused token may be replaced now, and have the next one wait, ever longer."""
+        now = time.monotonic()
+        if now < self._not_again_before:
+            return False
+        pause = _AFTER_REFUSAL * 2 ** min(self._refusals, 10)
+        self._refusals += 1
+        self._not_again_before = now + min(pause, _LONGEST_AFTER_REFUSAL)
+        return True
 
     def _renew(self, adapter: HTTPAdapter, timeout: tuple[float, float]) -> str:
         self._failure = None

@@ -64,6 +64,9 @@ _NEWCOMER_WAITS = 1.0
 _HANDED_OUT_AT_ONCE = 16
 #: Seconds of ``Retry-After`` that are kept at the most.
 _LONGEST_RETRY_AFTER = 300.0
+#: Seconds after which a stack that refused the credentials is asked again, doubled each time.
+_AFTER_REFUSAL = 5.0
+_LONGEST_AFTER_REFUSAL = 60.0
 #: Errors that the next request would meet, too: they end a look at many.
 _CONCERNS_ALL = (exceptions.AuthenticationError, exceptions.NotConnectedError, exceptions.RateLimitedError)
 
@@ -82,6 +85,7 @@ class Poller:
         self._serving: set[asyncio.Task[None]] = set()
         #: Loop time until which the server wants to be left alone.
         self._not_before = float("-inf")
+        self._refusals = 0
         self._lengths = ListLengths()
         #: Beats every 5 s; Airflow gives a triggerer up after 30.
         self.pulse = Pulse(20.0)
@@ -199,6 +203,7 @@ class Poller:
         """Look at all by one list, and at those whom it leaves out one by one; tell whether that had to be given up."""
         self._count("requests")
         running = await self._client.call_list(running_ids, workflow_id)
+        self._refusals = 0
         self._lengths.note(workflow_id, len(running))
         back = {waiter for waiter in group.failing if waiter.watch.instance_id in running}
         group.failing -= back
@@ -257,6 +262,7 @@ class Poller:
         self._count("requests", more)
         budget.stage_reads.spend(more + optional)
         if look.error is None:
+            self._refusals = 0
             group.failing.discard(waiter)
             await self._give(look, [waiter])
         elif optional:
@@ -286,9 +292,13 @@ class Poller:
     def _note(self, error: FormanceError) -> None:
         """Count a failure, and keep to what the server asks for."""
         self._count("failures")
-        if wanted := getattr(error, "retry_after", None):
-            until = asyncio.get_running_loop().time() + min(wanted, _LONGEST_RETRY_AFTER)
-            self._not_before = max(self._not_before, until)
+        now = asyncio.get_running_loop().time()
+        pause = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
+        if isinstance(error, exceptions.AuthenticationError) and now >= self._not_before:
+            # Of the connection, not of a workflow: nobody's look can be had, and each would cost a token.
+            self._refusals += 1
+            pause = max(pause, min(_AFTER_REFUSAL * 2 ** min(self._refusals - 1, 10), _LONGEST_AFTER_REFUSAL))
+        self._not_before = max(self._not_before, now + pause)
 
 
 def _known(error: Exception) -> FormanceError:

@@ -282,3 +282,27 @@ def test_a_page_that_repeats_the_request_does_not_bring_the_token_into_an_error(
         client.run_workflow("x", {}, retries=0) if write else client.get_instance("x", retries=0)
     assert "Authorization: Bearer ***" in str(caught.value)
     assert "eyJhbGciOi" not in str(caught.value)
+
+
+def test_401_for_ever_fetches_few_tokens(serve, connect, monkeypatch):
+    """A scope was withdrawn: no new token helps, and each costs the stack and this process."""
+    monkeypatch.setattr("airflow_provider_orchestration.api.tokens._AFTER_REFUSAL", 0.5)
+    server = serve(Answer(401))
+    client = connect(server)
+    for _ in range(20):
+        with pytest.raises(AuthenticationError, match="orchestration:read"):
+            client.list_workflows(retries=0)
+    assert server.tokens_given == 2
+    time.sleep(0.6)  # noqa: TID251 - the pause
+    for _ in range(20):
+        with pytest.raises(AuthenticationError):
+            client.list_workflows(retries=0)
+    assert server.tokens_given == 3
+
+
+def test_a_token_that_is_refused_now_and_then_is_replaced_each_time(serve, connect):
+    server = serve(*[Answer(200, {"data": []}), Answer(401), Answer(200, {"data": []})] * 5)
+    client = connect(server)
+    for _ in range(10):
+        client.list_workflows(retries=0)
+    assert server.tokens_given == 6

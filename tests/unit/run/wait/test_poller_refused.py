@@ -1,0 +1,67 @@
+"""A stack that refuses the credentials: one try for all, then pauses that grow; nobody else is harmed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from airflow_provider_orchestration.run.wait import poller as module
+from airflow_provider_orchestration.run.wait.poller import Poller
+from airflow_provider_orchestration.run.wait.waiters import Interval
+from tests.support.waiting import Crowd, run, watch
+
+
+@pytest.fixture
+def crowds(flows) -> list[Crowd]:
+    """Ten workflows, each with two instances that wait."""
+    return [Crowd(flows, 2) for _ in range(10)]
+
+
+def begin_all(poller: Poller, crowds: list[Crowd], seconds: float) -> list[asyncio.Task[Any]]:
+    return [
+        asyncio.create_task(poller.wait(watch(one), crowd.workflow_id, Interval(seconds)))
+        for crowd in crowds
+        for one in crowd.ids
+    ]
+
+
+def test_401_for_ever_costs_few_tokens_and_few_requests(flows, crowds, said):
+    flows.emulator.fault("*", "status", times="always", status=401)
+    flows.emulator.reset_counters()
+
+    async def scene(poller: Poller) -> None:
+        tasks = begin_all(poller, crowds, 0.1)
+        await asyncio.sleep(3.0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(scene)
+    counters = flows.emulator.counters()
+    assert counters["tokens"] <= 2
+    assert sum(counters["requests"].values()) <= 3 * 2 * len(crowds)
+    for crowd in crowds:
+        for one in crowd.ids:
+            assert len(said.having(f"instance {one} cannot be read", "warning")) == 1
+
+
+def test_it_heals(flows, crowds, said, monkeypatch):
+    monkeypatch.setattr(module, "_AFTER_REFUSAL", 0.2)
+    flows.emulator.fault("*", "status", times="always", status=401)
+
+    async def scene(poller: Poller) -> None:
+        tasks = begin_all(poller, crowds, 0.1)
+        await asyncio.sleep(1.0)
+        await asyncio.to_thread(flows.emulator.clear_faults)
+        await asyncio.to_thread(lambda: [crowd.go() for crowd in crowds])
+        async with asyncio.timeout(15):
+            verdicts = await asyncio.gather(*tasks)
+        assert {verdict.verdict for verdict in verdicts} == {"ended"}
+        assert poller._refusals == 0
+
+    run(scene)
+    for crowd in crowds:
+        for one in crowd.ids:
+            assert len(said.having(f"instance {one} can be read again", "info")) == 1
