@@ -344,6 +344,18 @@ def test_three_hundred_payments_are_a_record_that_people_can_decide_about(payout
     assert_money(pay, 1)
 
 
+@pytest.mark.parametrize("key", [KEY, "none"], ids=["recoverable", "not recoverable"])
+def test_with_a_name_of_its_own_a_failed_run_is_corrected(payout, emulator, key):
+    mapped = MappedPayouts(payout, deferrable=False, name_of=lambda _payee: "INV-7", key=key)
+    first = mapped.begin(0)
+    emulator.engine(first, "cancel")
+    assert mapped.end(0) == "failed"
+    mapped.payees[0] = f"users:corrected{uuid.uuid4().hex}"
+    mapped.tasks[0].clear()
+    assert mapped.go_on(0, mapped.begin(0)) == "success"
+    assert mapped.paid(mapped.payees[0]) == AMOUNT
+
+
 @mode
 @pytest.mark.parametrize("decision", ["adopt", "forget"])
 def test_a_record_of_a_workflow_that_is_not_recoverable_is_removed_and_then_a_clear(payout, decision, deferrable):

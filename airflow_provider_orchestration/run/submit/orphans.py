@@ -137,7 +137,7 @@ def check_not_elsewhere(
         "is still unpaid, and only that, in a new DAG run. A run_key_name (an invoice number) for each run lets its "
         "values be corrected."
     )
-    if not all(is_recoverable(one) and shows_key_alone(one) for one in workflows):
+    if not all(map(shows_key_alone, workflows)):
         raise AlreadySubmittedError(
             "this task was cleared and now asks for something else than before. Whether it was paid at another place "
             f"of its list cannot be told, for no text of the first stage is the run key alone. {advice}"

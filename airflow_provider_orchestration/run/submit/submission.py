@@ -25,6 +25,7 @@ from airflow_provider_orchestration.run.definition import (
     RUN_KEY_VARIABLE,
     find_workflow,
     is_recoverable,
+    shows_key_alone,
     workflows_named_as,
 )
 from airflow_provider_orchestration.run.judge.death import lives_after_all
@@ -93,7 +94,7 @@ class TaskRun(RecordedRun):
             step = decide(record, self.ask, self._own)
         if step is Step.SUBMIT:
             if self.ask.may_stand_elsewhere(record, self._own):
-                self._check_not_elsewhere(by_name="run_key_name" in differing(record.digest, asked))
+                self._check_not_elsewhere(moved="run_key_name" in differing(record.digest, asked))
             return self._submit(record)
         if step is Step.FAIL_AGAIN:
             raise self._failure()
@@ -245,10 +246,13 @@ class TaskRun(RecordedRun):
         self._write(unknown)
         raise unknown_run(unknown, candidates)
 
-    def _check_not_elsewhere(self, *, by_name: bool) -> None:
+    def _check_not_elsewhere(self, *, moved: bool) -> None:
         """:raises AlreadySubmittedError: another place of the mapped list has submitted what is asked for here."""
         workflows = workflows_named_as(self.client(), self._workflow())
-        name = self.ask.name if by_name else None
+        # A name that stood here before, of a workflow without keys: the name is trusted.
+        if self.ask.named and not moved and not all(map(shows_key_alone, workflows)):
+            return
+        name = self.ask.name if moved else None
         began = began_at(self.context["dag_run"])
         check_not_elsewhere(self.client(), workflows, self._position, self.ask.digest, name, began)
 
