@@ -103,7 +103,8 @@ class RunWorkflowOperator(FormanceOperator):
         self.cancel_on_timeout = cancel_on_timeout
         self.cancel_timeout = seconds_of("cancel_timeout", cancel_timeout)
         self.cancel_on_kill = cancel_on_kill
-        self.run_key_name = run_key_name
+        # What is serialised with the DAG must be plain.
+        self.run_key_name = None if run_key_name is _NOT_GIVEN else run_key_name
         # None or "" is what a mapped list gives for a name that it does not have; elsewhere it means to give none.
         self._none_given, self._named = run_key_name is not _NOT_GIVEN and not run_key_name, bool(run_key_name)
         self.recovery_timeout = seconds_of("recovery_timeout", recovery_timeout)

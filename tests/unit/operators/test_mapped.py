@@ -147,3 +147,13 @@ def test_defaults_come_from_airflows_configuration(monkeypatch):
     operator = RunWorkflowOperator(task_id="task", workflow_id="w")
     assert (operator.deferrable, operator.poll_interval) == (True, 33.0)
     assert WorkflowInstanceSensor(task_id="wait", instance_id="i").deferrable is True
+
+
+@pytest.mark.parametrize(("operator", "arguments"), [(one, given) for one, given, *_ in LINES if one is not None])
+def test_what_is_serialised_with_a_dag_is_plain(operator, arguments):
+    """A text of a class of its own let Airflow lose the whole DAG, without an import error."""
+    needed = {"workflow_id": "w", "instance_id": "i", "event": "e"}
+    takes = {name: needed[name] for name in needed if name in operator.template_fields}
+    task = operator(task_id="task", **(takes | arguments))
+    for name in operator.template_fields:
+        assert type(getattr(task, name)) in (str, dict, type(None)), name
