@@ -101,13 +101,17 @@ class TokenSource:
             token = self._token
             if token and token.text != stale and time.monotonic() < token.renew_at:
                 return token.text
-            if token and token.text == stale and not self._may_replace():
+            is_refused = token is not None and token.text == stale
+            if is_refused and time.monotonic() < self._not_again_before:
                 return stale
             try:
                 if self._fetches != fetches and self._failure:
                     # Another thread tried while this one waited: not a second time-out for each of them.
                     raise self._failure
-                return self._renew(adapter, timeout)
+                fresh = self._renew(adapter, timeout)
+                if is_refused:
+                    self._note_replaced()
+                return fresh
             except _TokenError as trouble:
                 now = time.monotonic()
                 still_good = token and token.text != stale and now < token.ends_at
@@ -123,15 +127,11 @@ class TokenSource:
         if self._refusals:
             self._refusals, self._not_again_before = 0, float("-inf")
 
-    def _may_replace(self) -> bool:
-        """Tell whether a refused token may be replaced now, and have the next one wait, ever longer."""
-        now = time.monotonic()
-        if now < self._not_again_before:
-            return False
-        pause = _AFTER_REFUSAL * 2 ** min(self._refusals, 10)
+    def _note_replaced(self) -> None:
+        """Take note that a refused token was replaced: should the new one be refused, too, it is kept for a while."""
+        pause = min(_AFTER_REFUSAL * 2 ** min(self._refusals, 10), _LONGEST_AFTER_REFUSAL)
         self._refusals += 1
-        self._not_again_before = now + min(pause, _LONGEST_AFTER_REFUSAL)
-        return True
+        self._not_again_before = time.monotonic() + pause
 
     def _renew(self, adapter: HTTPAdapter, timeout: tuple[float, float]) -> str:
         self._failure = None

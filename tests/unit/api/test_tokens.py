@@ -306,3 +306,14 @@ def test_a_token_that_is_refused_now_and_then_is_replaced_each_time(serve, conne
     for _ in range(10):
         client.list_workflows(retries=0)
     assert server.tokens_given == 6
+
+
+def test_a_refused_token_that_could_not_be_replaced_is_as_soon_as_it_can(serve, connect):
+    server = serve(Answer(200, {"data": []}), Answer(401), Answer(401), Answer(200, {"data": []}))
+    client = connect(server)
+    client.list_workflows(retries=0)
+    server.token_answers.append(html(503))
+    with pytest.raises(ServerTroubleError):
+        client.list_workflows(retries=0)
+    client.list_workflows(retries=0)
+    assert server.tokens_given == 2
