@@ -220,7 +220,7 @@ def wake(process: Process) -> None:
 def test_paused_for_long_between_intent_and_submission(process_life, deferrable):
     """It writes the intent again before it sends, and is refused there."""
     pay, life = process_life(deferrable=deferrable)
-    life.settings = {"airflow_provider_orchestration__run__submission__FENCE_HOLDS": 0.2}
+    life.settings = {"airflow_provider_orchestration__run__submit__submission__FENCE_HOLDS": 0.2}
     sleeper = stopped_at(life, "after write intent")
     life.finish(life.begin())
     assert_unknown(pay, life, instances=0)
