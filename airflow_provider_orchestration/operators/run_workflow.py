@@ -23,13 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.run.wait.watch import Limits, Verdict
 
 
-class _NotGiven(str):
-    """A text that can be told from an empty one, and from None."""
-
-    __slots__ = ()
-
-
-_NOT_GIVEN = _NotGiven("")
+#: Told from an empty text and from None, which a mapped list can give.
+_NOT_GIVEN: Any = object()
 
 
 class RunWorkflowOperator(FormanceOperator):
@@ -106,7 +101,7 @@ class RunWorkflowOperator(FormanceOperator):
         # What is serialised with the DAG must be plain.
         self.run_key_name = None if run_key_name is _NOT_GIVEN else run_key_name
         # None or "" is what a mapped list gives for a name that it does not have; elsewhere it means to give none.
-        self._none_given, self._named = run_key_name is not _NOT_GIVEN and not run_key_name, bool(run_key_name)
+        self._none_given, self._named = run_key_name is not _NOT_GIVEN and not run_key_name, bool(self.run_key_name)
         self.recovery_timeout = seconds_of("recovery_timeout", recovery_timeout)
         self.poll_failure_timeout = seconds_or_none("poll_failure_timeout", poll_failure_timeout)
         self.fail_after_attempts = fail_after_attempts
