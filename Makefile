@@ -12,6 +12,9 @@ AIRFLOW_PORT ?=
 DAGS ?=
 # More for pytest, e.g. make test ARGS="tests/unit -x"
 ARGS ?=
+# Processes that run tests side by side, each with an Airflow and an emulator of its own; 0 for none but this one.
+WORKERS ?= 2
+PYTEST = -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 export AIRFLOW_PORT DAGS
 # Without bytecode each of Airflow's processes would compile thousands of modules anew.
@@ -47,7 +50,7 @@ ui: ## the same without an end: Airflow's UI with the example DAGs, until Ctrl-C
 
 test: ## all tests: unit, contract, faults, end to end on a real Airflow (ARGS="tests/unit -x" for some)
 	$(call install,test)
-	@"$(VENV)/bin/python" -m pytest $(ARGS)
+	@"$(VENV)/bin/python" $(PYTEST) $(ARGS)
 
 lint: ## ruff (rules and format) and mypy
 	$(call install,dev)
@@ -62,7 +65,7 @@ bench: ## the benchmarks, beside other providers
 test-lowest: ## unit tests and one end-to-end test with the lowest versions that the package allows
 	$(check_python)
 	@"$(PYTHON)" tools/install.py --venv .venv-lowest --constraints constraints-lowest.txt --extras test
-	@.venv-lowest/bin/python -m pytest $(or $(ARGS),tests/unit tests/e2e/test_smoke.py)
+	@.venv-lowest/bin/python $(PYTEST) $(or $(ARGS),tests/unit tests/e2e/test_smoke.py)
 
 build: ## the wheel and the source distribution, in dist/
 	$(call install,dev)

@@ -41,9 +41,12 @@ def _own_airflow() -> Path:
 AIRFLOW_HOME = _own_airflow()
 # Ends what still runs in this environment, and removes the folder, also where the tests are killed.
 GUARD = Guard(AIRFLOW_HOME)
-# Every process that a test starts inherits it, however far it strays from its parent.
-MARKER = ("ORCHESTRATION_TESTS", uuid.uuid4().hex)
+# Every process that a test starts inherits it, however far it strays from its parent. Workers of pytest-xdist have that
+# of the process which started them, so that it sees what they leave behind.
+MARKER = ("ORCHESTRATION_TESTS", os.environ.get("ORCHESTRATION_TESTS", uuid.uuid4().hex))
 os.environ[MARKER[0]] = MARKER[1]
+
+pytest_plugins = ["tests.support.airflow_fixtures"]
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +89,7 @@ def _left_behind() -> list[psutil.Process]:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a session that leaves a process behind, and end that process."""
-    # Workers of pytest-xdist end after this, and have looked for themselves.
+    # The processes of the other workers are no leftovers: the one that started them looks, when they have ended.
     if hasattr(session.config, "workerinput"):
         return
     _, alive = psutil.wait_procs(_left_behind(), timeout=5)

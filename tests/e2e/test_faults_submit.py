@@ -60,5 +60,8 @@ def test_answer_to_the_submit_lost(emulator, payments, dag_id):
     assert payments.moved(run) == [PAID_IN, PAID_OUT]
     log = run.log("pay")
     assert "whether the run was submitted is not known" in log
-    assert f"found: instance {instance} bears run key {run.record('pay')['run_key']}" in log
+    # A second deferral of a try overwrites what the first wrote into the log: there the worker's line is left.
+    found = "taken over" if dag_id == "pay_deferred" else "found"
+    assert f"{found}: instance {instance}" in log
+    assert f"run key {run.record('pay')['run_key']}" in log
     assert run.xcom("pay")["state"] == "succeeded"

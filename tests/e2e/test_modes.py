@@ -78,11 +78,11 @@ def run(started, waited):
 
 
 def test_every_task_has_the_state_that_it_should(run):
-    assert run.states == {
-        **dict.fromkeys(GREEN, "success"),
-        **dict.fromkeys(RED, "failed"),
-        "sensor_skips_bad": "skipped",
-    }
+    wanted = {**dict.fromkeys(GREEN, "success"), **dict.fromkeys(RED, "failed"), "sensor_skips_bad": "skipped"}
+    for task_id, state in run.states.items():
+        if state != wanted.get(task_id):
+            print(run.story(task_id))
+    assert run.states == wanted
 
 
 def test_sensors_and_cancels_have_waited_in_their_mode(run, waited):

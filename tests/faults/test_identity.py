@@ -265,6 +265,7 @@ def test_a_record_removed_by_hand_and_then_a_clear(payout, how, ended, deferrabl
     task = pay.task(life=SteppedLife, deferrable=deferrable, workflow_name=pay.name)
     task.begin_waiting().kill()
     instance = pay.instances()[0]
+    wait_for(lambda: pay.is_past_payment(instance))  # before, there is no history, and so no key to be seen
     if ended:
         pay.approve(instance)
         task.lose()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_provider_orchestration.emulator.testing import wait_for
 from airflow_provider_orchestration.run.record import RunRecord
 from airflow_provider_orchestration.run.store import as_json, record_from
 from tests.support.flows import FAILS, send, unique, wait_event
@@ -24,6 +25,7 @@ def plain(flows) -> str:
 
 def test_adopt_writes_who_decided_and_when(airflow_rest, flows, plain, decide):
     instance = flows.client.run_workflow(plain).id
+    wait_for(lambda: flows.client.get_instance_history(instance))
     old = raw_record(plain, deadline=4_000_000_000.0)
     airflow_rest.add_task(KEY, old)
     ended = decide("adopt", "--instance-id", instance)

@@ -81,9 +81,13 @@ def test_making_a_hook_reads_nothing():
     assert OrchestrationHook("no_such_connection").formance_conn_id == "no_such_connection"
 
 
-def test_secrets_are_masked(stack, airflow_connection, emulator):
+def test_secrets_are_masked(stack, airflow_connection, emulator, monkeypatch):
     from airflow.sdk._shared.secrets_masker import _secrets_masker
 
+    from airflow_provider_orchestration.hooks import orchestration
+
+    # Tests before this one may have had the first tokens of this process.
+    monkeypatch.setattr(orchestration, "_tokens", orchestration._Masked(20))
     proxied = airflow_connection(host=emulator.url, extra={"proxy": "http://u:p%40ss-w0rd@127.0.0.1:1"})
     OrchestrationHook(proxied).get_conn()
     with ScriptedServer(Answer(200, {"data": []})) as server:

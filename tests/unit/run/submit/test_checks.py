@@ -84,7 +84,7 @@ def test_kinds_of_texts_and_numbers_become_plain_texts(value, text):
         {"a": "b"},
         ("10",),
         Colour.RED,
-        object(),
+        pytest.param(object(), id="object"),
     ],
     ids=repr,
 )
