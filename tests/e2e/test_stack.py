@@ -44,16 +44,19 @@ def test_a_database_that_cannot_be_reached_is_told():
 def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path):
     command = [sys.executable, "-m", "tools.demo"]
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "COLUMNS": "120"}
-    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=290, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for told in (
         "✓ Starting Airflow: api-server, scheduler, dag-processor, triggerer",
         "Airflow  task pay is success",
         "stage 2/3 wait_event 'approved': waiting",
         "stage 3/3 send: done",
+        "✓ Running the DAG payout_with_approval again, and losing the answer to its submission",
         "✓ Ending all processes",
         "XCom return_value of the task pay",
         '"state": "succeeded"',
+        "Instances that were started: 1.",
+        "taken over: instance",
     ):
         assert told in ran.stdout
     assert ran.stderr == ""
