@@ -42,11 +42,14 @@ class AirflowConnection(Protocol):
 
     conn_id: str
     host: str | None
-    port: int | str | None
     schema: str | None
     login: str | None
     password: str | None
     extra: str | None
+
+    @property
+    def port(self) -> int | str | None:
+        """A number; some backends give it as a text."""
 
 
 def settings_from_connection(conn: AirflowConnection) -> ClientSettings:

@@ -326,7 +326,7 @@ def test_an_endpoint_that_takes_http_basic_only(serve, connect):
     server.token_answers.extend([refused, token("by-basic-1", lasts=0.2), token("by-basic-2")])
     client = connect(server, client_secret="pl4in+s3cret")
     client.list_workflows()
-    time.sleep(0.25)  # its end
+    threading.Event().wait(0.25)  # its end
     client.list_workflows()
 
     form, *basic = [request for request in server.requests if request.path == TOKEN_PATH]
@@ -334,7 +334,9 @@ def test_an_endpoint_that_takes_http_basic_only(serve, connect):
     # Found out once; the secret stands in one place only.
     assert len(basic) == 2
     for request in basic:
-        assert base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode().endswith(":pl4in+s3cret")
+        assert (
+            base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode().endswith(":pl4in+s3cret")
+        )
         assert "client_secret" not in parse_qs(request.body.decode())
     assert sent_tokens(server) == ["by-basic-1", "by-basic-2"]
 
@@ -355,5 +357,5 @@ def test_a_proxy_of_an_unknown_kind_is_named(serve, connect, monkeypatch, proxy)
     monkeypatch.setenv("HTTP_PROXY", proxy)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(NotConnectedError, match="the proxy cannot be used: .*HTTPS_PROXY"):
+    with pytest.raises(NotConnectedError, match=r"the proxy cannot be used: .*HTTPS_PROXY"):
         connect(serve(LIST)).list_workflows()
