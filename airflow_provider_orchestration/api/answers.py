@@ -70,7 +70,9 @@ class Call:
         """Return an error of this call."""
         concerned = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in self.ids.items())
         more |= {name: value for name, value in self.ids.items() if name.endswith("_id")}
-        place = f"{self.operation.name} ({concerned})" if concerned else self.operation.name
+        # As the client has it: of the reference's names, one bears a prefix that says nothing.
+        name = self.operation.name.removeprefix("orchestration")
+        place = f"{name} ({concerned})" if concerned else name
         return kind(f"{place}: {text}", operation=self.operation.name, **more)
 
     def unknown(self, text: str, **more: Any) -> FlowsApiError:
