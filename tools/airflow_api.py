@@ -90,8 +90,12 @@ class AirflowApi:
         """Remove a connection from Airflow's database."""
         self._send("DELETE", f"/api/v2/connections/{quote(connection_id, safe='')}")
 
+    def connection(self, connection_id: str) -> dict[str, Any]:
+        """Return a connection as the UI shows it: its secret as stars."""
+        return dict(self._send("GET", f"/api/v2/connections/{quote(connection_id, safe='')}"))
+
     def test_connection(self, conn_type: str, **fields: object) -> tuple[bool, str]:
-        """Let the API server test a connection that is not saved, as the button of the form does."""
+        """Let the API server test a connection, as the button of the UI does; one that is not saved without an id."""
         body = {"connection_id": "tested", "conn_type": conn_type, **fields}
         answer = self._send("POST", "/api/v2/connections/test", body)
         return answer["status"], answer["message"]

@@ -48,10 +48,12 @@ def open_playground(steps: Steps) -> Iterator[Playground]:
         os.environ[MARKER] = str(airflow.home)
         emulator = closing.enter_context(EmulatorProcess())
         steps.begin(f"Adding the connection {CONNECTION} to Airflow's database")
+        host, _, own_port = emulator.url.rpartition(":")
         airflow.api.add_connection(
             CONNECTION,
             "formance",
-            host=emulator.url,
+            host=host,
+            port=int(own_port),
             login=emulator.client_id,
             password=emulator.client_secret,
         )

@@ -51,6 +51,14 @@ _TIMED_OUT_STATUS = (408, 499)
 _SHOWN = 200  # characters of a page that is not Flows'
 
 
+#: What is said of a proxy before anything is sent: requests does not know its kind, or lacks what it needs.
+_UNKNOWN_PROXY = (
+    urllib3.exceptions.ProxySchemeUnknown,
+    requests.exceptions.InvalidProxyURL,
+    requests.exceptions.InvalidSchema,
+)
+
+
 @dataclass(frozen=True)
 class Call:
     """An operation and the ids that it concerns: what every error tells."""
@@ -62,7 +70,9 @@ class Call:
         """Return an error of this call."""
         concerned = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in self.ids.items())
         more |= {name: value for name, value in self.ids.items() if name.endswith("_id")}
-        place = f"{self.operation.name} ({concerned})" if concerned else self.operation.name
+        # As the client has it: of the reference's names, one bears a prefix that says nothing.
+        name = self.operation.name.removeprefix("orchestration")
+        place = f"{name} ({concerned})" if concerned else name
         return kind(f"{place}: {text}", operation=self.operation.name, **more)
 
     def unknown(self, text: str, **more: Any) -> FlowsApiError:
@@ -142,7 +152,8 @@ def was_never_connected(failure: BaseException) -> bool:
     """
     Tell whether a failure proves that no byte of the request was sent.
 
-    Of TLS only a certificate that was not accepted proves it; of a proxy only that it could not be reached.
+    Of TLS only a certificate that was not accepted proves it; of a proxy only that it could not be reached, or is of a
+    kind that is not known.
     """
     return isinstance(failure, requests.exceptions.RequestException) and any(
         isinstance(
@@ -151,6 +162,7 @@ def was_never_connected(failure: BaseException) -> bool:
                 ssl.SSLCertVerificationError,
                 urllib3.exceptions.NewConnectionError,
                 urllib3.exceptions.ConnectTimeoutError,
+                *_UNKNOWN_PROXY,
             ),
         )
         for inner in _nested(failure)
@@ -170,6 +182,8 @@ def reason_of(failure: BaseException) -> str:
         "HTTP_REQUEST",
         "RECORD_LAYER_FAILURE",
     )
+    if any(isinstance(error, _UNKNOWN_PROXY) for error in _nested(failure)):
+        return f"the proxy cannot be used: {inner} (look at proxy of the connection, HTTP_PROXY and HTTPS_PROXY)"
     hint = " (what answers there does not speak TLS: is its address http://...?)" if no_tls else ""
     return f"{type(inner).__name__}: {inner}{hint}"
 

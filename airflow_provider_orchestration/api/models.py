@@ -8,7 +8,7 @@ nine decimals (kept to the microsecond), ids are any text. What a decision may r
 
 # No `from __future__ import annotations`: msgspec needs the types at run time, and linters would move the imports away.
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 import msgspec
 
@@ -27,7 +27,28 @@ Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The base of all models: values that do not change, with attributes in Python's spelling."""
+    """
+    The base of all models: values that do not change, with attributes in Python's spelling.
+
+    `serialize` and `deserialize` are what Airflow asks of a value that a task returns.
+    """
+
+    __version__: ClassVar[int] = 1
+
+    def serialize(self) -> str:
+        """Return the value as JSON text, as the API has it."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def deserialize(cls, data: str, version: int) -> Self:
+        """
+        Return the value of such a text.
+
+        :raises TypeError: it comes from a newer version of this package
+        """
+        if version > cls.__version__:
+            raise TypeError(f"{cls.__name__}: version {version} is newer than this package knows ({cls.__version__})")
+        return msgspec.json.decode(data, type=cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the value as JSON-able data: the API's own field names, times as ISO 8601 texts, None where absent."""

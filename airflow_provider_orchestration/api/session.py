@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential, wait_random
 
@@ -25,6 +24,7 @@ from airflow_provider_orchestration.api.models import ServerInfo
 from airflow_provider_orchestration.api.operations import Operation
 from airflow_provider_orchestration.api.settings import ClientSettings
 from airflow_provider_orchestration.api.tokens import request_options, source_for
+from airflow_provider_orchestration.api.transport import LimitedAdapter
 from airflow_provider_orchestration.exceptions import (
     FlowsApiError,
     InvalidAnswerError,
@@ -82,7 +82,7 @@ class FlowsSession:
         pause = settings.first_pause
         self._backoff = wait_exponential(multiplier=pause, max=LONGEST_PAUSE / 2) + wait_random(0, pause)
         # Neither requests nor urllib3 tries again by itself: they cannot know what is safe.
-        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=CONNECTIONS, max_retries=0)
+        self._adapter = LimitedAdapter(pool_connections=4, pool_maxsize=CONNECTIONS, max_retries=0)
         self._http = requests.Session()
         self._http.mount("https://", self._adapter)
         self._http.mount("http://", self._adapter)

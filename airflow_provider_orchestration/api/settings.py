@@ -22,7 +22,8 @@ class ClientSettings:
     :param client_secret: OAuth2 client secret; never shown
     :param scopes: scopes to ask for, separated by blanks; without them a token is worth nothing
     :param connect_timeout: seconds to wait for a connection, default 10
-    :param read_timeout: seconds to wait for an answer, and between its parts, default 30
+    :param read_timeout: seconds to wait for an answer, and between its parts, default 30; a whole answer may take
+        twice as long
     :param verify: True checks TLS certificates against the known authorities, a path against those in that file or
         folder, False not at all
     :param proxy: address of a proxy for all requests; None takes it from the environment (``HTTPS_PROXY``)

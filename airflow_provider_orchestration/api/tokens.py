@@ -74,6 +74,9 @@ class TokenSource:
         self._failure: _TokenError | None = None
         self._refusals = 0
         self._not_again_before = float("-inf")
+        # In the form first: by HTTP Basic a secret with % or + is read in two ways, and some cannot be written.
+        self._method = "client_secret_post"
+        self._may_try_basic = settings.client_secret.isascii() and ":" not in settings.client_id
 
     def get(self, call: answers.Call, adapter: HTTPAdapter, timeout: tuple[float, float], stale: str = "") -> str:
         """
@@ -145,13 +148,29 @@ class TokenSource:
         return self._token.text
 
     def _fetch(self, adapter: HTTPAdapter, timeout: tuple[float, float]) -> _Token:
+        try:
+            return self._ask(self._method, adapter, timeout)
+        except AuthlibBaseError as error:
+            if error.error != "invalid_client" or not self._may_try_basic:
+                self._refuse(error)
+            refused = error
+        # Some endpoints take HTTP Basic only, and say no more of the form than of a wrong secret.
+        self._may_try_basic = False
+        try:
+            token = self._ask("client_secret_basic", adapter, timeout)
+        except AuthlibBaseError:
+            self._refuse(refused)
+        self._method = "client_secret_basic"
+        return token
+
+    def _ask(self, method: str, adapter: HTTPAdapter, timeout: tuple[float, float]) -> _Token:
+        """:raises AuthlibBaseError: the client is refused."""
         settings = self._settings
-        # In the form, not by HTTP Basic: there a secret with % or + is read in two ways, and some cannot be written.
         session = OAuth2Session(
             settings.client_id,
             settings.client_secret,
             scope=settings.scopes or None,
-            token_endpoint_auth_method="client_secret_post",  # noqa: S106 - the name of a method
+            token_endpoint_auth_method=method,
         )
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -165,15 +184,13 @@ class TokenSource:
             if not isinstance(text, str) or not _TOKEN.fullmatch(text):
                 # Sent as a header, it would stand in the text of an exception of urllib3.
                 raise ValueError("empty, or with other characters than a token has")
-        except _TokenError:
+        except (_TokenError, AuthlibBaseError):
             raise
-        except AuthlibBaseError as error:
-            self._refuse(error)
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._trouble(InvalidAnswerError, f"gave no token ({type(error).__name__})") from None
         except OSError as error:  # all of requests' errors are
             kind = NotConnectedError if answers.was_never_connected(error) else ServerTroubleError
             raise self._trouble(kind, f"could not be asked: {answers.reason_of(error)}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._trouble(InvalidAnswerError, f"gave no token ({type(error).__name__})") from None
         return _Token(text, asked_at + max(lasts - _LEEWAY, lasts / 2), asked_at + lasts)
 
     def _look_at(self, response: Response) -> Response:

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8081, help="port to listen at; 0 takes a free one")
     parser.add_argument("--db", type=Path, help="SQLite file that keeps the state; in memory if not given")
     parser.add_argument("--client-id", default="demo", help="a client that may read and write")
-    parser.add_argument("--client-secret", default="demo", help="its secret")
+    parser.add_argument("--client-secret", default="demo-secret", help="its secret")
     parser.add_argument("--read-only-client-id", default="demo-reader", help="a client that may only read")
     parser.add_argument("--read-only-client-secret", default="demo-reader", help="its secret")
     parser.add_argument("--no-auth", action="store_true", help="a stack without authentication")

@@ -42,11 +42,14 @@ class AirflowConnection(Protocol):
 
     conn_id: str
     host: str | None
-    port: int | None
     schema: str | None
     login: str | None
     password: str | None
     extra: str | None
+
+    @property
+    def port(self) -> int | str | None:
+        """A number; some backends give it as a text."""
 
 
 def settings_from_connection(conn: AirflowConnection) -> ClientSettings:
@@ -54,7 +57,9 @@ def settings_from_connection(conn: AirflowConnection) -> ClientSettings:
     Return how to reach the Flows that a connection describes.
 
     - host: address of the stack, with or without scheme, port, path and trailing slash; without a scheme it is https
-      (or what `schema` says, which is where the form of a URI may put it)
+      (or what `schema` says, which is where the form of a URI may put it). Of an address of Flows itself, as it is
+      copied from a page, the part before `flows_path` counts
+    - port: instead of one in the address; 0 is none
     - login and password: client id and secret; both empty for a stack without authentication
     - extra: `EXTRA_FIELDS`; one that is empty has its default
 
@@ -69,12 +74,12 @@ class _Reader:
         self._extra = self._read_extra()
 
     def read(self) -> ClientSettings:
-        stack = self._stack()
-        login, password = self._conn.login or "", self._conn.password or ""
+        flows_path = self._flows_path()
+        stack = self._stack(flows_path)
+        login, password = self._credential("login"), self._credential("password")
         if bool(login) != bool(password):
             missing, given = ("password", "login") if login else ("login", "password")
             self._complain(f"{missing} is empty: give it, too, or empty {given} for a stack without authentication")
-        flows_path = self._flows_path()
         auth_url = self._auth_url(stack)
         allow_http = self._flag("allow_http", default=False)
         for name, url in (("host", stack), ("auth_url", auth_url)):
@@ -125,27 +130,43 @@ class _Reader:
             self._complain(f"{field} is {self._shown(repr(value))}: give a text")
         return value.strip()
 
-    def _stack(self) -> str:
+    def _credential(self, field: str) -> str:
+        value: str = getattr(self._conn, field) or ""
+        if value != value.strip():
+            self._complain(f"{field} begins or ends with a blank or a line break: paste it again without")
+        return value
+
+    def _stack(self, flows_path: str) -> str:
         host = (self._conn.host or "").strip()
         if not host:
             self._complain("host is empty: give the address of the stack, e.g. https://stack.example.com")
         schema = (self._conn.schema or "").strip().strip("/")
-        scheme, _, path = schema.partition("/") if re.match(r"https?(/|$)", schema) else ("", "", schema)
+        # The form of a URI puts a path there, Airflow's own form a scheme.
+        known = re.match(r"(https?)(?:://|:?$|/)", schema, re.IGNORECASE)
+        scheme, path = (known[1].lower(), schema[known.end() :]) if known else ("", schema)
         if "://" not in host:
+            half = re.match(r"(https?)[:/]/?(?=[^/\d])", host, re.IGNORECASE)
+            if half and "@" not in host:
+                self._fail("host", host, f"write it as {half[1].lower()}://{host[half.end() :]}")
             host = f"{scheme or 'https'}://{_bracketed(host)}"
-        elif scheme and not host.startswith(f"{scheme}://"):
+        elif scheme and not host.lower().startswith(f"{scheme}://"):
             self._fail("schema", schema, f"the host says otherwise: {self._shown(host)}; empty one of them")
         parts = self._address("host", host)
         port = self._port(parts)
         address = f"{parts.scheme}://{_bracketed(parts.hostname or '')}{f':{port}' if port else ''}"
-        return "/".join(part.strip("/") for part in (address, parts.path, path) if part.strip("/"))
+        whole = "/".join(part.strip("/") for part in (address, parts.path, path) if part.strip("/"))
+        # A whole address of Flows, as a person copies it.
+        return f"{whole}/".partition(f"{flows_path}/")[0].rstrip("/") if flows_path else whole
 
     def _port(self, parts: SplitResult) -> int | None:
-        port = self._conn.port
-        if port is None:
+        if parts.port == 0:
+            self._fail("host", self._shown(parts.geturl()), "0 is no port; give one from 1 to 65535, or none")
+        given = str(self._conn.port or "").strip()  # a file or a vault may give it as a text
+        if not given.strip("0"):
             return parts.port
+        port = int(given) if re.fullmatch(r"[0-9]{1,5}", given) else 0
         if not 0 < port < 65536:
-            self._fail("port", port, "give a number from 1 to 65535")
+            self._fail("port", self._conn.port, "give a number from 1 to 65535")
         if parts.port is not None and parts.port != port:
             self._fail("port", port, f"the host has another, {parts.port}; empty one of them")
         return port
@@ -242,7 +263,7 @@ class _Reader:
         except ValueError:
             usable = False
         if not usable:
-            self._fail("proxy", self._shown(proxy), "give its address, e.g. http://proxy.example.com:3128")
+            self._fail("proxy", self._shown(proxy), "give its http address, e.g. http://proxy.example.com:3128")
         return proxy
 
     def _client_cert(self) -> str | tuple[str, str] | None:

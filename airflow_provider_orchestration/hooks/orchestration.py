@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from airflow.sdk import BaseHook
+from airflow.sdk.serde import allow_class
 
+from airflow_provider_orchestration.api import models
 from airflow_provider_orchestration.exceptions import (
     AuthenticationError,
     ConnectionConfigError,
@@ -51,9 +55,27 @@ _credentials = _Masked(200)
 _tokens = _Masked(20)
 
 
+# What the operations return can be returned from a task, and is taken in by any task whose DAG file imports the hook.
+for _model in (
+    models.ServerInfo,
+    models.Workflow,
+    models.Instance,
+    models.StageStatus,
+    models.StageHistory,
+    models.Activity,
+    models.Trigger,
+    models.Occurrence,
+):
+    allow_class(_model)
+
+
 class OrchestrationHook(FlowsOperations, BaseHook):
     """
     Calls Formance Flows with the credentials of an Airflow connection.
+
+    What an operation returns can be returned from a task and given to the next one. (A task whose DAG file does not
+    import this module takes it in where ``[core] allowed_deserialization_classes`` has
+    ``airflow_provider_orchestration.*``.)
 
     The 17 operations are methods of the hook; `get_conn` gives the client itself. Both are the same in tasks, in
     ``@task`` functions and in the API server. A hook keeps its client, and so its connections to Flows; all hooks of
@@ -80,7 +102,9 @@ class OrchestrationHook(FlowsOperations, BaseHook):
         :raises ConnectionConfigError: a field of it is wrong
         """
         if self._client is None:
-            self._client = self.client_for(settings_from_connection(self.get_connection(self.formance_conn_id)))
+            with _named(self.formance_conn_id):
+                conn = self.get_connection(self.formance_conn_id)
+            self._client = self.client_for(settings_from_connection(conn))
         return self._client
 
     @staticmethod
@@ -103,7 +127,9 @@ class OrchestrationHook(FlowsOperations, BaseHook):
         """
         from airflow.providers.common.compat.connection import get_async_connection
 
-        return settings_from_connection(await get_async_connection(formance_conn_id))
+        with _named(formance_conn_id):
+            conn = await get_async_connection(formance_conn_id)
+        return settings_from_connection(conn)
 
     def test_connection(self) -> tuple[bool, str]:
         """Try the address, the token and one authenticated read; say which of the three fails, and what to do."""
@@ -119,6 +145,19 @@ class OrchestrationHook(FlowsOperations, BaseHook):
             return False, str(failure)
         finally:
             client.close()
+
+
+@contextlib.contextmanager
+def _named(formance_conn_id: str) -> Iterator[None]:
+    """Say which argument names a connection that Airflow does not have."""
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        yield
+    except AirflowNotFoundException:
+        raise AirflowNotFoundException(
+            f"formance_conn_id is {formance_conn_id!r}: Airflow has no such connection; add one of type Formance"
+        ) from None
 
 
 class _FailedStepError(Exception):

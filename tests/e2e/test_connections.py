@@ -14,6 +14,18 @@ def test_good_connection(airflow, emulator):
     assert "token and a read accepted" in said
 
 
+def test_the_button_of_a_stored_connection(airflow, emulator):
+    """It sends what the list shows, in which the secret is stars: Airflow's API server puts the stored one there."""
+    host, _, port = emulator.url.rpartition(":")
+    airflow.api.add_connection("formance_stored", "formance", **{**address(emulator), "host": host, "port": int(port)})
+    shown = airflow.api.connection("formance_stored")
+    assert (shown["host"], shown["port"], shown["password"]) == (host, int(port), "***")
+    good, said = airflow.api.test_connection(**{name: value for name, value in shown.items() if value is not None})
+    assert good, said
+    assert "token and a read accepted" in said
+    airflow.api.delete_connection("formance_stored")
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

@@ -26,7 +26,8 @@ class Answer:
 
     :param body: sent as it is, or as JSON where it is no bytes; None for no body
     :param how: `whole`; `cut` (the connection ends in the middle of the body); `reset` (no answer, the connection is
-        reset); `hang` (no answer while the server lives)
+        reset); `hang` (no answer while the server lives); `drip` and `drip_head` (the body, or the head as well, comes
+        a byte every 0.05 s)
     """
 
     status: int = 200
@@ -130,6 +131,9 @@ class ScriptedServer:
     def wait_for_end(self) -> None:
         self._ending.wait(60)
 
+    def is_ending(self, within: float) -> bool:
+        return self._ending.wait(within)
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
@@ -165,6 +169,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         data = answer.data()
+        if answer.how == "drip_head":
+            self._drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000)
+            return
         self.send_response(answer.status)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(data)), **answer.headers}
         if answer.status == 204:
@@ -172,8 +179,20 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
+        if answer.how == "drip":
+            self._drip(data)
+            return
         self.wfile.write(data[: len(data) // 2] if answer.how == "cut" else data)
         self.close_connection = self.close_connection or answer.how == "cut"
+
+    def _drip(self, data: bytes) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                if self.server.script.is_ending(0.05):
+                    return
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

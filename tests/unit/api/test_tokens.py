@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 import traceback
@@ -185,7 +186,7 @@ REFUSALS = {
 def test_no_token(case, serve, connect):
     answer, error = REFUSALS[case]
     server = serve(LIST)
-    server.token_answers.append(answer)
+    server.token_answers.extend([answer] * 2)
     with pytest.raises(FlowsApiError, match=f"token endpoint {server.token_url} ") as caught:
         connect(server).list_workflows(retries=0, timeout=(5, 0.3))
     assert type(caught.value) is error
@@ -197,7 +198,7 @@ def test_no_token(case, serve, connect):
 
 def test_wrong_secret_says_where_to_look(serve, connect):
     server = serve(LIST)
-    server.token_answers.append(REFUSALS["wrong secret"][0])
+    server.token_answers.extend([REFUSALS["wrong secret"][0]] * 2)
     with pytest.raises(AuthenticationError, match=r"refused the client 'me-.*login and password of the connection"):
         connect(server).list_workflows()
 
@@ -317,3 +318,44 @@ def test_a_refused_token_that_could_not_be_replaced_is_as_soon_as_it_can(serve, 
         client.list_workflows(retries=0)
     client.list_workflows(retries=0)
     assert server.tokens_given == 2
+
+
+def test_an_endpoint_that_takes_http_basic_only(serve, connect):
+    server = serve(LIST)
+    refused = Answer(401, {"error": "invalid_client"})
+    server.token_answers.extend([refused, token("by-basic-1", lasts=0.2), token("by-basic-2")])
+    client = connect(server, client_secret="pl4in+s3cret")
+    client.list_workflows()
+    threading.Event().wait(0.25)  # its end
+    client.list_workflows()
+
+    form, *basic = [request for request in server.requests if request.path == TOKEN_PATH]
+    assert "Authorization" not in form.headers
+    # Found out once; the secret stands in one place only.
+    assert len(basic) == 2
+    for request in basic:
+        assert (
+            base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode().endswith(":pl4in+s3cret")
+        )
+        assert "client_secret" not in parse_qs(request.body.decode())
+    assert sent_tokens(server) == ["by-basic-1", "by-basic-2"]
+
+
+def test_a_wrong_secret_is_tried_by_http_basic_once(serve, connect):
+    server = serve(LIST)
+    server.token_answers.extend([Answer(401, {"error": "invalid_client", "error_description": "in the form"})] * 4)
+    client = connect(server, client_secret="pl4in")
+    for _ in range(3):
+        with pytest.raises(AuthenticationError, match="in the form; look at client id and secret"):
+            client.list_workflows()
+    by_basic = [request for request in server.requests if "Authorization" in request.headers]
+    assert (len(server.requests), len(by_basic)) == (4, 1)
+
+
+@pytest.mark.parametrize("proxy", ["foo://127.0.0.1:1", "socks5://127.0.0.1:1"])
+def test_a_proxy_of_an_unknown_kind_is_named(serve, connect, monkeypatch, proxy):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(NotConnectedError, match=r"the proxy cannot be used: .*HTTPS_PROXY"):
+        connect(serve(LIST)).list_workflows()

@@ -135,7 +135,7 @@ def test_tokens_end():
     ],
 )
 def test_asking_for_a_token(emulator, body, change, status, answer):
-    form = {"grant_type": "client_credentials", "client_id": "demo", "client_secret": "demo", **change}
+    form = {"grant_type": "client_credentials", "client_id": "demo", "client_secret": "demo-secret", **change}
     auth = None if body else (form.pop("client_id"), form.pop("client_secret"))
     got = requests.post(emulator.token_url, data=form, auth=auth, timeout=10)
     assert got.status_code == status
@@ -159,7 +159,8 @@ def test_asking_for_a_token(emulator, body, change, status, answer):
 )
 def test_what_a_token_allows(emulator, client, scope, reads, writes):
     form = {"grant_type": "client_credentials", "scope": scope}
-    token = requests.post(emulator.token_url, data=form, auth=(client, client), timeout=10).json()["access_token"]
+    auth = (client, emulator.client_secret if client == emulator.client_id else client)
+    token = requests.post(emulator.token_url, data=form, auth=auth, timeout=10).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     assert requests.get(emulator.flows_url + "/workflows", headers=headers, timeout=10).status_code == reads
     url = emulator.flows_url + "/workflows/nobody/instances"
