@@ -31,9 +31,20 @@ happened**.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class FormanceError(Exception):
-    """The base of every error that this provider raises by itself."""
+    """
+    The base of every error that this provider raises by itself.
+
+    :param message: one short sentence: what happened
+    :param details: a line each, for a log or a terminal: what more is known, and what a person can do
+    """
+
+    def __init__(self, message: str = "", *, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 class ConnectionConfigError(FormanceError):
@@ -69,8 +80,9 @@ class FlowsApiError(FormanceError):
         instance_id: str | None = None,
         trigger_id: str | None = None,
         retry_after: float | None = None,
+        details: Sequence[str] = (),
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, details=details)
         self.operation = operation
         self.status_code = status_code
         self.error_code = error_code
@@ -127,8 +139,8 @@ class FinalError(FormanceError):
     :param instance_id: the instance concerned, if one is known
     """
 
-    def __init__(self, message: str, *, instance_id: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, instance_id: str | None = None, details: Sequence[str] = ()) -> None:
+        super().__init__(message, details=details)
         self.instance_id = instance_id
 
 

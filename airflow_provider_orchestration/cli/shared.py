@@ -29,7 +29,7 @@ def operators(args: Namespace) -> list[str]:
 
 
 def command(run: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
-    """Let a command end with one line and exit code 1 where it cannot do what it was asked."""
+    """Let a command end with one line (and its details) and exit code 1 where it cannot do what it was asked."""
 
     @functools.wraps(run)
     def guarded(args: Namespace) -> None:
@@ -38,7 +38,8 @@ def command(run: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
         try:
             run(args)
         except (FormanceError, AirflowException) as error:
-            raise SystemExit(f"error: {' '.join(str(error).split())}") from error
+            lines = [f"error: {' '.join(str(error).split())}", *getattr(error, "details", ())]
+            raise SystemExit("\n".join(lines)) from error
         except KeyboardInterrupt:
             raise SystemExit("stopped") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -93,18 +94,32 @@ class OrchestrationHook(FlowsOperations, BaseHook):
         super().__init__()
         self.formance_conn_id = formance_conn_id
         self._client: FlowsClient | None = None
+        self._read_at = float("-inf")
 
     def get_conn(self) -> FlowsClient:
         """
-        Return the client of this connection, always the same.
+        Return the client of this connection, always the same unless :meth:`renewed_conn` found it changed.
 
         :raises AirflowNotFoundException: Airflow has no such connection
         :raises ConnectionConfigError: a field of it is wrong
         """
-        if self._client is None:
+        return self._client or self.renewed_conn(time.monotonic())
+
+    def renewed_conn(self, read_since: float) -> FlowsClient:
+        """
+        Return the client of this connection as Airflow had it at a time or later: a new one where it was changed.
+
+        :param read_since: a moment of the monotonic clock, in seconds
+        :raises AirflowNotFoundException: Airflow has no such connection
+        :raises ConnectionConfigError: a field of it is wrong
+        """
+        if self._client is None or self._read_at < read_since:
             with _named(self.formance_conn_id):
                 conn = self.get_connection(self.formance_conn_id)
-            self._client = self.client_for(settings_from_connection(conn))
+            settings = settings_from_connection(conn)
+            self._read_at = time.monotonic()
+            if self._client is None or settings != self._client.settings:
+                self._client = self.client_for(settings)
         return self._client
 
     @staticmethod

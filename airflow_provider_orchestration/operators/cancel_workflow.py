@@ -44,6 +44,7 @@ class CancelWorkflowOperator(FormanceOperator):
 
     template_fields: Sequence[str] = ("instance_id", "formance_conn_id")
     ui_color = "#fbe4e4"
+    ends_waiting = "cancel_timeout"
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class CancelWorkflowOperator(FormanceOperator):
         from airflow_provider_orchestration.run.judge.reading import read_instance
         from airflow_provider_orchestration.run.wait.cancel import ask_to_cancel
 
-        with task_failures():
+        with task_failures(self.log):
             check_id("instance_id", self.instance_id)
             instance, outcome = read_instance(self.client, self.instance_id)
             if outcome.ended:
@@ -108,7 +109,7 @@ class CancelWorkflowOperator(FormanceOperator):
         from airflow_provider_orchestration.run.judge.reading import read_instance
         from airflow_provider_orchestration.run.wait.watch import Verdict
 
-        with task_failures():
+        with task_failures(self.log):
             verdict = Verdict.from_event(event, self.instance_id)
             instance, outcome = read_instance(self.client, self.instance_id)
             if verdict.verdict == "dead" and not outcome.ended:
@@ -126,14 +127,18 @@ class CancelWorkflowOperator(FormanceOperator):
         if outcome.ended:
             self.log.info("instance %s has ended: %s", self.instance_id, outcome.state)
         else:
-            ignored = (
+            ignored = CancelIgnoredError(
                 f"Flows accepted the request to cancel instance {self.instance_id}, but it still ran "
-                f"{in_words(self.cancel_timeout)} later. The known servers ignore such requests: to stop it, end it in "
-                "the engine behind Flows (Temporal)."
+                f"{in_words(self.cancel_timeout)} later",
+                instance_id=self.instance_id,
+                details=(
+                    "the known servers ignore such requests: to stop it, end it in the engine behind Flows (Temporal)",
+                ),
             )
             if self.on_ignored == "fail":
-                raise CancelIgnoredError(ignored, instance_id=self.instance_id)
-            self.log.warning("%s", ignored)
+                raise ignored
+            for line in (str(ignored), *ignored.details):
+                self.log.warning("%s", line)
         return self._result(instance, outcome, cancel_asked=True)
 
     def _result(self, instance: Instance, outcome: Outcome, *, cancel_asked: bool) -> dict[str, Any]:

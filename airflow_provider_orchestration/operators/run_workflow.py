@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError
-from airflow_provider_orchestration.operators.base import FormanceOperator, check_attempts
+from airflow_provider_orchestration.operators.base import check_attempts
+from airflow_provider_orchestration.operators.recovering import RecoversRuns
 from airflow_provider_orchestration.run.durations import Duration, seconds_of, seconds_or_none
 from airflow_provider_orchestration.run.judge.failing import task_failures
-from airflow_provider_orchestration.run.words import in_words
+from airflow_provider_orchestration.run.words import in_words, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NOT_GIVEN: Any = object()
 
 
-class RunWorkflowOperator(FormanceOperator):
+class RunWorkflowOperator(RecoversRuns):
     """
     Runs a Formance Flows workflow, once per task of a DAG run whatever fails, and waits for its end.
 
@@ -116,7 +116,7 @@ class RunWorkflowOperator(FormanceOperator):
             )
         if self.wait_for_completion and self.run_timeout is None:
             self.log.warning("no run_timeout: the task waits for as long as the run takes, which may be for ever")
-        with task_failures():
+        with task_failures(self.log):
             run = self._task_run(context)
             return self._follow(run, run.begin(), context)
 
@@ -124,21 +124,10 @@ class RunWorkflowOperator(FormanceOperator):
         """Go on after the triggerer has waited for the instance's end. The event only says where to look."""
         from airflow_provider_orchestration.run.wait.watch import Verdict
 
-        with task_failures():
+        with task_failures(self.log):
             run = self._task_run(context)
             run.resume()
             return self._conclude(run, Verdict.from_event(event, run.instance_id), context)
-
-    def execute_recovery(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Go on after the triggerer has looked for the instance of a submission whose answer was lost."""
-        with task_failures():
-            run = self._task_run(context)
-            run.resume()
-            if not isinstance(event, dict) or event.get("run_key") != run.record.run_key:
-                raise FormanceError(
-                    f"the trigger that looked for run key {run.record.run_key} came back with {event!r}"
-                )
-            return self._found(run, event.get("found"), context)
 
     def told_to_stop(self, context: Context) -> bool:
         """Ask for a cancel if the task was marked failed and ``cancel_on_kill`` is set."""
@@ -162,7 +151,9 @@ class RunWorkflowOperator(FormanceOperator):
             named=self._named or (self._none_given and mapped),
             mapped=mapped,
         )
-        run = TaskRun(context, ask, lambda: self.client, self.log, lambda: self._told_to_stop)
+        run = TaskRun(
+            context, ask, lambda: self.client, self.log, lambda: self._told_to_stop, conn_id=self.formance_conn_id
+        )
         run.resumed, run.retries = self.came_back, self.retries or 0
         return run
 
@@ -214,12 +205,13 @@ class RunWorkflowOperator(FormanceOperator):
 
         self._waits_for = run.instance_id
         watch = Watch(run.instance_id, self.log, **limits)
-        verdict = wait_for_verdict(self.client, watch, self.poll_interval, lambda seconds: self.pause(seconds, context))
+        verdict = wait_for_verdict(self.hook, watch, self.poll_interval, lambda seconds: self.pause(seconds, context))
         return self._conclude(run, verdict, context)
 
     def _conclude(self, run: TaskRun, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Turn a verdict into the task's end. What the instance itself says goes before what the verdict says."""
         from airflow_provider_orchestration.run.judge.outcome import Outcome, State
+        from airflow_provider_orchestration.run.submit.recorded import GOES_ON
         from airflow_provider_orchestration.run.wait.watch import describe_stage
 
         if verdict.verdict == "deadline" and not run.past_deadline:
@@ -229,7 +221,8 @@ class RunWorkflowOperator(FormanceOperator):
             return self._wait(run, context, here=True)
         if verdict.verdict == "poll_failed":
             raise FormanceError(
-                f"no look succeeded for {in_words(self.poll_failure_timeout or 0)}: {verdict.error}. {run.goes_on}"
+                f"no look at instance {run.instance_id} succeeded for {in_words(self.poll_failure_timeout or 0)}",
+                details=(*wrapped(f"the latest: {verdict.error}"), f"instance {run.instance_id} goes on", GOES_ON),
             )
         try:
             instance, outcome = self._last_look(run.instance_id, verdict, context)
@@ -238,7 +231,7 @@ class RunWorkflowOperator(FormanceOperator):
                 # Not in the triggerer: it can read what cannot be read from here, and would come back at once.
                 self.log.warning("how instance %s ended cannot be read now, waiting: %s", run.instance_id, error)
                 return self._wait(run, context, here=True)
-            raise run.stopped_watching(f"{run.timed_out}, and the last look failed: {error}") from error
+            raise run.stopped_watching(f"{run.timed_out}, and the last look failed", *wrapped(error)) from error
         if not outcome.ended and verdict.verdict == "dead":
             outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
         if outcome.ended:
@@ -248,7 +241,7 @@ class RunWorkflowOperator(FormanceOperator):
             raise run.stopped_watching(f"{run.timed_out}{asked}")
         if verdict.verdict == "stuck":
             stage = describe_stage(instance, verdict.stage)
-            raise run.stopped_watching(f"{stage} failed {self.fail_after_attempts} times: {verdict.error}")
+            raise run.stopped_watching(f"{stage} failed {self.fail_after_attempts} times", *wrapped(verdict.error))
         self.log.warning("instance %s was said to have ended, but it runs; waiting again", run.instance_id)
         return self._wait(run, context)
 
@@ -275,40 +268,3 @@ class RunWorkflowOperator(FormanceOperator):
         from airflow_provider_orchestration.run.judge.death import look_whether_alive
 
         return look_whether_alive(self.client, instance_id, self.log, lambda seconds: self.pause(seconds, context))
-
-    def _recover(self, run: TaskRun, context: Context) -> dict[str, Any]:
-        """Look for the instance of a submission of which nothing is known, where looking can prove anything."""
-        if not run.record.recoverable:
-            return self._found(run, None, context)
-        search = run.search()
-        until = time.time() + self.recovery_timeout
-        self.log.warning(
-            "looking for up to %s for the run that may have been submitted", in_words(self.recovery_timeout)
-        )
-        if self.deferrable:
-            from airflow_provider_orchestration.triggers.instance import RecoveryTrigger
-
-            self.wait_in_triggerer(
-                context,
-                RecoveryTrigger(
-                    formance_conn_id=self.formance_conn_id,
-                    workflow_id=search.workflow_id,
-                    run_key=search.run_key,
-                    since=search.since,
-                    until=until,
-                    poll_interval=self.poll_interval,
-                ),
-                "execute_recovery",
-            )
-        while (found := search.look(self.client)) is None and time.time() < until:
-            self.pause(min(self.poll_interval, max(0.0, until - time.time())), context)
-        return self._found(run, found, context)
-
-    def _found(self, run: TaskRun, instance_id: str | None, context: Context) -> dict[str, Any]:
-        if instance_id is None:
-            # One look more: that of the triggerer may be minutes ago, and where none can prove anything, a person needs
-            # the candidates.
-            search = run.search()
-            if (instance_id := search.look(self.client)) is None:
-                raise run.give_up(search)
-        return self._follow(run, run.recovered(instance_id), context)

@@ -9,7 +9,7 @@ from airflow_provider_orchestration.exceptions import EventNotTakenError, FlowsA
 from airflow_provider_orchestration.operators.base import FormanceOperator
 from airflow_provider_orchestration.run.durations import Duration, seconds_of, seconds_or_none
 from airflow_provider_orchestration.run.judge.failing import task_failures
-from airflow_provider_orchestration.run.words import in_words
+from airflow_provider_orchestration.run.words import in_words, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,7 @@ class SendEventOperator(FormanceOperator):
 
     template_fields: Sequence[str] = ("instance_id", "event", "formance_conn_id")
     ui_color = "#fdf3d8"
+    ends_waiting = "wait_timeout"
 
     def __init__(
         self,
@@ -68,8 +69,9 @@ class SendEventOperator(FormanceOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the event, or see what became of the one that an earlier try sent."""
         from airflow_provider_orchestration.api.inputs import check_id, check_text
+        from airflow_provider_orchestration.run.judge.stages import stage_number
 
-        with task_failures():
+        with task_failures(self.log):
             check_id("instance_id", self.instance_id)
             check_text("event", self.event)
             sending = self._sending(context)
@@ -80,11 +82,11 @@ class SendEventOperator(FormanceOperator):
             record = sending.earlier()
             if record is None or record.stage is None or record.phase == "refused":
                 return self._wait_for_stage(context)
-            stage = record.stage
+            stage, at = record.stage, stage_number(record.stage, None)
             if record.phase == "taken":
-                self.log.warning("stage %d has already taken event %r; it is not sent again", stage + 1, self.event)
+                self.log.warning("%s has already taken event %r; it is not sent again", at, self.event)
             else:
-                self.log.warning("an earlier try may have sent event %r to stage %d; looking", self.event, stage + 1)
+                self.log.warning("an earlier try may have sent event %r to %s; looking", self.event, at)
                 sending.see_taken(record, stage)
             return self._result(stage, taken_over=True)
 
@@ -92,7 +94,7 @@ class SendEventOperator(FormanceOperator):
         """Go on after the triggerer has waited for the stage."""
         from airflow_provider_orchestration.run.wait.watch import Verdict
 
-        with task_failures():
+        with task_failures(self.log):
             return self._at_stage(Verdict.from_event(event, self.instance_id), context)
 
     def _sending(self, context: Context) -> EventSending:
@@ -120,7 +122,7 @@ class SendEventOperator(FormanceOperator):
         if self.deferrable:
             self._defer_to_stage(limits, context)
         watch = EventWatch(self.instance_id, self.log, event=self.event, **limits)
-        verdict = wait_for_verdict(self.client, watch, self.poll_interval, lambda seconds: self.pause(seconds, context))
+        verdict = wait_for_verdict(self.hook, watch, self.poll_interval, lambda seconds: self.pause(seconds, context))
         return self._at_stage(verdict, context)
 
     def _defer_to_stage(self, limits: Limits, context: Context) -> NoReturn:
@@ -153,7 +155,9 @@ class SendEventOperator(FormanceOperator):
         }.get(verdict.verdict, verdict.error or verdict.verdict)
         if why is not None or verdict.stage is None:
             raise EventNotTakenError(
-                f"event {self.event!r} was not sent to instance {self.instance_id}: {why}", instance_id=self.instance_id
+                f"event {self.event!r} was not sent to instance {self.instance_id}",
+                instance_id=self.instance_id,
+                details=wrapped(why),
             )
         self._sending(context).send(verdict.stage)
         return self._result(verdict.stage)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.api.inputs import check_id, check_text
 from airflow_provider_orchestration.exceptions import NotFoundError
-from airflow_provider_orchestration.run.words import listed
+from airflow_provider_orchestration.run.words import wrapped
 
 if TYPE_CHECKING:
     import logging
@@ -100,8 +100,8 @@ def find_workflow(
             return client.get_workflow(check_id("workflow_id", workflow_id))
         except NotFoundError as error:
             raise NotFoundError(
-                f"workflow_id: no workflow has the id {workflow_id!r} on this stack; correct it, or give its name as "
-                f"workflow_name. {error}",
+                f"workflow_id: no workflow has the id {workflow_id!r} on this stack",
+                details=["correct it, or give its name as workflow_name", *wrapped(error)],
                 operation=error.operation,
                 status_code=error.status_code,
                 error_code=error.error_code,
@@ -115,8 +115,8 @@ def find_workflow(
     if not named:
         names = sorted({one.name for one in there_are if one.name})
         raise NotFoundError(
-            f"no workflow is named {workflow_name!r} on this stack; there are: {listed(names, 20)}. Create it first, "
-            "or correct workflow_name.",
+            f"workflow_name: no workflow is named {workflow_name!r} on this stack",
+            details=("create it first, or correct workflow_name; there are:", *(f"  {name}" for name in names[:20])),
             operation="list_workflows",
         )
     newest = named[0]

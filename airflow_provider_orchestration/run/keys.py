@@ -102,12 +102,12 @@ def check_name(name: str | None, *, wanted: bool) -> str | None:
         return None
     if name in (None, "", "None"):
         raise InvalidInputError(
-            f"run_key_name is {name!r}: the template that gives it found nothing. Give each run the name of what it "
-            "pays, e.g. an invoice number, or leave run_key_name out. Nothing was sent."
+            f"run_key_name is {name!r}: the template that gives it found nothing; nothing was sent",
+            details=("give each run the name of what it pays, e.g. an invoice number, or leave run_key_name out",),
         )
     if name is not None and len(name) > LONGEST_NAME:
         raise InvalidInputError(
-            f"run_key_name has {len(name)} characters, {name[:40]!r}...; give at most {LONGEST_NAME}. Nothing was sent."
+            f"run_key_name has {len(name)} characters, {name[:40]!r}..., give at most {LONGEST_NAME}; nothing was sent"
         )
     return name
 

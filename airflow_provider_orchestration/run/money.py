@@ -40,8 +40,11 @@ def check_money(workflow: Workflow, variables: Mapping[str, str]) -> None:
                 wrong.setdefault(name, f"{name} = {variables[name]!r}, which stands in {place} as {text!r}")
     if wrong:
         raise InvalidInputError(
-            f"variables: {listed(wrong.values())}: no account, wallet or amount is called so, a template found "
-            "nothing. Let the task that gives the value come first, or correct its key. Nothing was sent."
+            f"variables: {listed(wrong.values())}; nothing was sent",
+            details=(
+                "no account, wallet or amount is called so: a template found nothing",
+                "let the task that gives the value come first, or correct its key",
+            ),
         )
 
 

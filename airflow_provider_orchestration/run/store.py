@@ -16,6 +16,7 @@ import msgspec
 from airflow_provider_orchestration.exceptions import RecordError
 from airflow_provider_orchestration.run.bounds import LARGEST_RECORD, size_of, within_bounds
 from airflow_provider_orchestration.run.record import VERSION, Deferral, EventRecord, Phase, RunRecord
+from airflow_provider_orchestration.run.words import wrapped
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,6 +31,8 @@ STORE_KEYS: dict[type, str] = {
 }
 #: Phases that are written before the request that they are about.
 _NOTHING_SENT_YET = (Phase.BEGUN, Phase.INTENT, "found")
+
+_HOW_TO_MEND = ["what it submitted is therefore not known: find its instance, then mend or delete the record"]
 
 
 class RecordStore:
@@ -46,12 +49,14 @@ class RecordStore:
 
         if outlives_success and conf.getboolean("state_store", "clear_on_success", fallback=False):
             raise RecordError(
-                "[state_store] clear_on_success is True: Airflow would forget which run belongs to this task as soon "
-                "as it succeeds, and a clear would pay twice. Set it to False. Nothing was sent."
+                "[state_store] clear_on_success is True: set it to False; nothing was sent",
+                details=(
+                    "Airflow would forget which run is this task's as soon as it succeeds, and a clear would pay twice",
+                ),
             )
         store = context.get("task_state_store")
         if store is None:
-            raise RecordError("there is no task state store; Airflow 3.3 or later is needed. Nothing was sent.")
+            raise RecordError("there is no task state store, Airflow 3.3 or later is needed; nothing was sent")
         self._store = store
 
     def read(self, kind: type[_Record]) -> _Record | None:
@@ -80,8 +85,9 @@ def as_json(record: Record) -> dict[str, Any]:
         record = within_bounds(record)
     if size_of(record) > LARGEST_RECORD and getattr(record, "phase", None) in _NOTHING_SENT_YET:
         raise RecordError(
-            f"the record of this task would have {size_of(record)} bytes, and at most {LARGEST_RECORD} are written: "
-            "shorten ids, names and events. Nothing was sent."
+            f"the record of this task would have {size_of(record)} bytes, and at most {LARGEST_RECORD} are written; "
+            "nothing was sent",
+            details=("shorten ids, names and events",),
         )
     value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
     return value
@@ -97,12 +103,13 @@ def record_from(raw: object, kind: type[_Record]) -> _Record:
     if isinstance(version, int) and version > VERSION:
         raise RecordError(
             f"the record of this task (key {STORE_KEYS[kind]!r} in its Storage tab) is of version {version}, this "
-            f"provider knows {VERSION}: install the newer provider again. Nothing was sent."
+            f"provider knows {VERSION}; nothing was sent",
+            details=("install the newer provider again",),
         )
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         raise RecordError(
-            f"the record of this task (key {STORE_KEYS[kind]!r} in its Storage tab) cannot be read: {error}. What it "
-            "submitted is therefore not known; find its instance, then mend or delete the record. Nothing was sent."
+            f"the record of this task (key {STORE_KEYS[kind]!r} in its Storage tab) cannot be read; nothing was sent",
+            details=wrapped(error) + _HOW_TO_MEND,
         ) from error

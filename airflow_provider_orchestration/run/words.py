@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Callable, Iterable
 
 
 def in_words(seconds: float) -> str:
@@ -12,6 +13,17 @@ def in_words(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds:g} s"
     return pendulum.duration(seconds=seconds).in_words(locale="en")
+
+
+def wrapped(text: object, width: int = 150) -> list[str]:
+    """Return a text of any length (what a server says) as lines of a log that are seen without scrolling."""
+    return textwrap.wrap(str(text), width, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
+
+
+def tell(say: Callable[..., object], text: object) -> None:
+    """Say a text of any length by a method of a logger, as lines that are seen without scrolling."""
+    for line in wrapped(text):
+        say("%s", line)
 
 
 def listed(names: Iterable[object], at_most: int = 10) -> str:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
 from airflow_provider_orchestration.api.inputs import check_id
 from airflow_provider_orchestration.exceptions import (
     FlowsApiError,
-    FormanceError,
     InstanceFailedError,
     InvalidInputError,
     NotFoundError,
@@ -27,7 +31,8 @@ from airflow_provider_orchestration.run.judge.result import result_of, with_tran
 from airflow_provider_orchestration.run.judge.stages import failure
 from airflow_provider_orchestration.run.submit.door import OneDoor
 from airflow_provider_orchestration.run.templates import TextFields
-from airflow_provider_orchestration.run.wait.watch import Verdict, Watch, take_look
+from airflow_provider_orchestration.run.wait.in_worker import look_now
+from airflow_provider_orchestration.run.wait.watch import Verdict, Watch
 from airflow_provider_orchestration.run.words import in_words
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.api.models import Instance
+    from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
     from airflow_provider_orchestration.run.wait.watch import Look
 
 #: Looks that must all say "no such instance" before it is believed: a new instance is not found for a moment.
@@ -48,10 +54,11 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
     """
     Waits until a Flows instance has ended; green only if it is known to have succeeded.
 
-    A failed instance fails the sensor without a retry (``soft_fail`` skips it). A look that fails (server down, token
-    refused) is told in the log and is no failure of the instance: the sensor goes on until its ``timeout``. A client
-    that may only read is enough. ``mode``, ``timeout``, ``soft_fail``, ``exponential_backoff``, ``max_wait`` etc. are
-    those of every Airflow sensor, and hold when deferrable, too.
+    A failed instance fails the sensor without a retry (``soft_fail`` skips it, ``never_fail`` skips any failure, a
+    ``timeout`` too). A look that fails (server down, token refused) is told in the log and is no failure of the
+    instance: the sensor goes on until its ``timeout``. A client that may only read is enough. ``mode``, ``timeout``,
+    ``soft_fail``, ``exponential_backoff``, ``max_wait`` etc. are those of every Airflow sensor, and hold when
+    deferrable, too.
 
     XCom: the return value is a dict as that of ``RunWorkflowOperator``.
 
@@ -63,6 +70,7 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("instance_id", "formance_conn_id")
     ui_color = "#e1ecf7"
+    ends_waiting = "timeout"
 
     def __init__(
         self,
@@ -86,7 +94,9 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait in the worker, or look once and then wait in the triggerer."""
         if not self.deferrable:
-            return super().execute(context)
+            # Airflow's own `never_fail` lets a timeout fail in the worker.
+            with self._skip_instead():
+                return super().execute(context)
         deadline = time.time() + self.timeout
         with self._skip_instead():
             first = self.poke(context)
@@ -96,12 +106,14 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
 
     @contextlib.contextmanager
     def _skip_instead(self) -> Iterator[None]:
-        """Skip instead of failing where that is asked for, as Airflow does it for a sensor that waits in the worker."""
+        """Skip instead of failing where ``soft_fail`` or ``never_fail`` asks for it, the same in every mode."""
         try:
             yield
-        except (AirflowException, FormanceError) as error:
+        except (AirflowSkipException, AirflowRescheduleException):
+            raise
+        except Exception as error:
             if self.never_fail or (self.soft_fail and isinstance(error, AirflowFailException | AirflowSensorTimeout)):
-                raise AirflowSkipException(f"skipped instead of failed: {error}") from error
+                raise AirflowSkipException(f"skipped instead of failed: {error}") from None
             raise
 
     def _defer(self, deadline: float, context: Context) -> NoReturn:
@@ -125,7 +137,7 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once: False while it runs or cannot be read."""
-        with task_failures():
+        with task_failures(self.log):
             check_id("instance_id", self.instance_id)
             verdict = self._watch.take(look := self._look())
             if look.instance is None:
@@ -142,7 +154,7 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
 
         :param deadline: epoch seconds at which ``timeout`` passes.
         """
-        with self._skip_instead(), task_failures():
+        with self._skip_instead(), task_failures(self.log):
             verdict = Verdict.from_event(event, self.instance_id)
             if verdict.verdict == "not_found":
                 raise self._unknown(verdict.error)
@@ -168,7 +180,8 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
         # A rescheduled sensor is a new process each time, and remembers no earlier look.
         seems_dead = False
         for attempt in range(_NOT_FOUND_LOOKS):
-            look = take_look(self._client, self.instance_id, with_history=self.reschedule or self._watch.wants_history)
+            with_history = self.reschedule or self._watch.wants_history
+            look = look_now(self._hook, self.instance_id, with_history=with_history)
             not_found = isinstance(look.error, NotFoundError)
             dying = (
                 look.instance is not None and bool(look.history) and sign_of_death(look.instance, look.history or ())
@@ -190,10 +203,14 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
         return Watch(self.instance_id, self.log)
 
     @cached_property
-    def _client(self) -> FlowsClient:
+    def _hook(self) -> OrchestrationHook:
         from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
 
-        return OrchestrationHook(self.formance_conn_id).get_conn()
+        return OrchestrationHook(self.formance_conn_id)
+
+    @property
+    def _client(self) -> FlowsClient:
+        return self._hook.get_conn()
 
     def _unknown(self, error: str | None) -> InvalidInputError:
         return InvalidInputError(f"instance_id: the stack knows no instance {self.instance_id!r}: {error}")

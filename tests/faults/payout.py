@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
 from airflow_provider_orchestration.operators.run_workflow import RunWorkflowOperator
-from tests.support.task_life import TaskLife
+from tests.support.task_life import TaskLife, told
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
@@ -163,21 +163,21 @@ def assert_money(payout: Payout, times: int) -> None:
         assert sorted(payout.payments_by_key().values()) == [1] * times
 
 
-def assert_final(life: TaskLife, *told: str) -> None:
-    """Assert: the task failed in this very try, without an Airflow retry, and the message tells so much."""
+def assert_final(life: TaskLife, *texts: str) -> None:
+    """Assert: the task failed in this very try, without an Airflow retry, and message and log tell so much."""
     from airflow.sdk.exceptions import AirflowFailException
 
     assert life.state == "failed"
     assert isinstance(life.error, AirflowFailException), repr(life.error)
-    for text in told:
-        assert text in str(life.error)
+    for text in texts:
+        assert text in told(life.error)
 
 
 def assert_unknown(payout: Payout, life: TaskLife, *, instances: int) -> None:
     """Assert: failed without a retry as unknown, tells what a person needs, and looking again submits nothing."""
     assert life.record is not None
-    told = [life.record["run_key"], "airflow formance adopt", "airflow formance forget", "clear the task to look again"]
-    assert_final(life, *told, *(f"{instance} (created" for instance in payout.instances()))
+    ways_on = ("airflow formance adopt", "airflow formance forget", "clear the task to look again")
+    assert_final(life, life.record["run_key"], *ways_on, *(f"{instance} (created" for instance in payout.instances()))
     assert len(payout.instances()) == instances
     assert life.record["phase"] == "unknown"
 

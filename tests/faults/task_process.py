@@ -24,7 +24,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow_provider_orchestration.operators.run_workflow import RunWorkflowOperator
 from airflow_provider_orchestration.triggers import instance as triggers
 from tests.faults.quick import make_quick
-from tests.support.task_life import DagRun, TaskInstance, one_event
+from tests.support.task_life import DagRun, TaskInstance, one_event, told
 
 #: What an execution loads when it acts; here before the first fork.
 LOADED = ("airflow_provider_orchestration.api.client", "airflow_provider_orchestration.run.submit.submission")
@@ -87,7 +87,7 @@ def execute(airflow: Airflow, order: dict[str, Any]) -> dict[str, Any]:
             "kwargs": deferred.kwargs or {},
         }
     except AirflowFailException as error:
-        return {"state": "failed", "error": str(error)}
+        return {"state": "failed", "error": told(error)}
     except Exception as error:  # noqa: BLE001 - as Airflow does
         return {"state": "up_for_retry", "error": f"{type(error).__name__}: {error}"}
     return {"state": "success", "result": result}

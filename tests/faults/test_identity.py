@@ -35,7 +35,7 @@ from tests.faults.payout import (
     mode,
     payment,
 )
-from tests.support.task_life import TaskLife
+from tests.support.task_life import TaskLife, told
 
 pytestmark = pytest.mark.faults
 RUN = "formance_run"
@@ -110,9 +110,9 @@ def test_a_list_that_changed_its_order_is_cleared(payout, emulator, order, defer
         mapped.end(index)
         assert_final(mapped.tasks[index], "variables.payee", "may have been paid at another place", "new DAG run")
         assert mapped.tasks[index].xcoms["instance_id"] == (first, second)[index]
-    assert "a place in a mapped list is no identity" in str(mapped.tasks[0].error)
-    assert "run_key_name" in str(mapped.tasks[0].error)
-    assert "(it has failed)" not in str(mapped.tasks[0].error), "it is dead"
+    assert "a place in a mapped list is no identity" in told(mapped.tasks[0].error)
+    assert "run_key_name" in told(mapped.tasks[0].error)
+    assert "(it has failed)" not in told(mapped.tasks[0].error), "it is dead"
     assert "(it has succeeded)" in str(mapped.tasks[1].error)
     assert (mapped.paid(paid), mapped.paid(unpaid)) == (AMOUNT, 0)
     # The list restored, what failed is submitted anew.
@@ -242,7 +242,7 @@ def test_a_name_that_renders_to_nothing_is_refused(payout, name):
 
     task.make_operator = rendered
     task.execute_to_end()
-    assert_final(task, "run_key_name", "found nothing", "Nothing was sent")
+    assert_final(task, "run_key_name", "found nothing", "nothing was sent")
     assert pay.instances() == []
 
 
@@ -320,7 +320,7 @@ def test_money_goes_to_nobody_that_a_template_did_not_find(payout, emulator, pay
         )
     )
     task.execute_to_end()
-    assert_final(task, f"payee = {payee!r}, which stands in stages[0].send.destination", "Nothing was sent")
+    assert_final(task, f"payee = {payee!r}, which stands in stages[0].send.destination", "nothing was sent")
     assert "run_workflow" not in emulator.counters()["requests"]
 
 

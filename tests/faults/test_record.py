@@ -123,7 +123,7 @@ def test_unreadable(payout, record, deferrable):
     task = pay.task(deferrable=deferrable)
     task.store.rows[RUN] = record
     task.execute_to_end()
-    assert_final(task, "record of this task", "Nothing was sent")
+    assert_final(task, "record of this task", "nothing was sent")
     assert pay.instances() == []
     assert task.store.rows[RUN] == record
 
@@ -135,7 +135,7 @@ def test_clear_on_success(payout, emulator, monkeypatch, deferrable):
     pay = payout()
     task = pay.task(deferrable=deferrable)
     task.execute_to_end()
-    assert_final(task, "clear_on_success", "Nothing was sent")
+    assert_final(task, "clear_on_success", "nothing was sent")
     assert "run_workflow" not in emulator.counters()["requests"]
 
 

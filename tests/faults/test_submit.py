@@ -22,7 +22,7 @@ pytestmark = pytest.mark.faults
 class Proof(enum.Enum):
     """What a fault proves to the one who submits, and what it did in truth."""
 
-    #: Nothing was submitted, and the answer proves it: it is tried again.
+    #: nothing was submitted, and the answer proves it: it is tried again.
     REFUSED = "refused"
     #: It was submitted, and nothing in the answer proves it.
     ARRIVED = "arrived"

@@ -21,6 +21,7 @@ from tests.faults.payout import (
     in_the_background,
     mode,
 )
+from tests.support.task_life import told
 
 pytestmark = pytest.mark.faults
 
@@ -194,7 +195,7 @@ def test_server_away_for_longer_than_the_task_bears(payout, gate, looks, deferra
 
     with in_the_background(close):
         assert task.execute() == "up_for_retry"
-    assert "goes on" in str(task.error)
+    assert "goes on" in told(task.error)
     gate.open()
     with in_the_background(lambda: pay.approve(pay.instances()[0])):
         task.execute_to_end()

@@ -20,6 +20,8 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from pydantic import JsonValue, TypeAdapter
 
+from airflow_provider_orchestration.exceptions import FormanceError
+
 # What Airflow's message to its API server takes as a value: it refuses a tuple.
 _STORABLE: TypeAdapter[Any] = TypeAdapter(JsonValue)
 
@@ -222,6 +224,12 @@ class TaskLife:
 
 def _resume(method: str, kwargs: dict[str, Any], operator: Any, context: dict[str, Any]) -> Any:
     return operator.resume_execution(method, kwargs, context)
+
+
+def told(error: BaseException | None) -> str:
+    """Return what an error tells a person: its text, and the lines that stand above it in the task's log."""
+    ours = error if isinstance(error, FormanceError) else getattr(error, "__context__", None)
+    return "\n".join([str(error), *getattr(ours, "details", ())])
 
 
 async def one_event(trigger: Any) -> Any:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +49,29 @@ def test_details_survive_being_copied_and_sent_to_another_process(error):
 def test_details_are_none_unless_given():
     error = OutcomeUnknownError("text")
     assert {getattr(error, name) for name in DETAILS} == {None}
+
+
+PACKAGE = Path(exceptions.__file__).parent
+MADE = {found.__name__ for found in CLASSES} | {"stopped_watching", "_not_taken", "_may_have_arrived"}
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Yield where each error that a task can end with is made, and the literal part of its message."""
+    for path in sorted(file for part in ("run", "operators", "sensors") for file in (PACKAGE / part).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and node.args:
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                if name in MADE:
+                    yield f"{path.name}:{node.lineno}", literal(node.args[-1 if name == "_not_taken" else 0])
+
+
+def literal(node: ast.expr) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(part) for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "…"
+
+
+@pytest.mark.parametrize(("where", "message"), [pytest.param(*one, id=one[0]) for one in messages()])
+def test_a_message_is_one_short_sentence(where, message):
+    assert not re.search(r"[.!?] |\.$", message), "what is more than one sentence are details, a line each"
+    assert len(message) <= 160

@@ -23,12 +23,13 @@ from airflow_provider_orchestration.exceptions import (
     ServerTroubleError,
     StoppedError,
 )
+from airflow_provider_orchestration.run.definition import stages_of
 from airflow_provider_orchestration.run.event.stage import stage_ended, stages_to_come
 from airflow_provider_orchestration.run.judge.reading import read_instance
-from airflow_provider_orchestration.run.judge.stages import current_stage
+from airflow_provider_orchestration.run.judge.stages import current_stage, stage_number
 from airflow_provider_orchestration.run.record import EventRecord
 from airflow_provider_orchestration.run.store import RecordStore
-from airflow_provider_orchestration.run.words import in_words
+from airflow_provider_orchestration.run.words import in_words, tell, wrapped
 
 if TYPE_CHECKING:
     import logging
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.models import Instance
+    from airflow_provider_orchestration.run.judge.outcome import Outcome
 
 #: Seconds between two looks whether a stage that was sent its event has taken it, or has begun to listen.
 _SHORT_PAUSE = 1.0
@@ -64,6 +67,8 @@ class EventSending:
     told_to_stop: Callable[[], bool]
     confirm_timeout: float
     _store: RecordStore = field(init=False)
+    #: How many stages there are, once that was read.
+    _stages: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._store = RecordStore(self.context)
@@ -100,7 +105,9 @@ class EventSending:
                 raise self._may_have_arrived(str(error)) from error
             except InstanceEndedError as error:
                 raise EventNotTakenError(
-                    f"event {self.event!r} was not taken, the instance has ended: {error}", instance_id=self.instance_id
+                    f"event {self.event!r} was not taken, instance {self.instance_id} has ended",
+                    instance_id=self.instance_id,
+                    details=wrapped(error),
                 ) from error
             except FlowsApiError as error:
                 self._write_refused(record)
@@ -128,10 +135,10 @@ class EventSending:
         within = self.confirm_timeout if record.phase == "sent" else min(_LOST_AFTER, self.confirm_timeout)
         until = time.time() + within
         while True:
-            instance, outcome = read_instance(self.client, self.instance_id)
+            instance, outcome = self._read()
             if stage_ended(instance, stage):
                 self._store.write(record.but(phase="taken"))
-                self.log.info("stage %d took event %r", stage + 1, self.event)
+                self.log.info("%s took event %r", self._label(stage), self.event)
                 return
             if outcome.ended or current_stage(instance) != stage:
                 raise self._not_taken(stage, f"it is not at that stage any more, the instance is {outcome.state}")
@@ -142,7 +149,7 @@ class EventSending:
             raise self._not_taken(stage, "a later stage waits for the same name and could take a repeated one")
         if record.times >= _TIMES:
             raise self._not_taken(stage, f"it still waits after {record.times} times")
-        self.log.warning("stage %d still waits; sending event %r once more", stage + 1, self.event)
+        self.log.warning("%s still waits; sending event %r once more", self._label(stage), self.event)
         self._send(record, stage)
 
     def _send(self, record: EventRecord, stage: int) -> None:
@@ -162,8 +169,9 @@ class EventSending:
                 self._write_refused(record)
                 if time.time() >= until:
                     raise FormanceError(
-                        f"stage {stage + 1} did not get the event within {in_words(self.confirm_timeout)}: {error}; it "
-                        "was not sent"
+                        f"{self._label(stage)} did not get the event within {in_words(self.confirm_timeout)}; it was "
+                        "not sent",
+                        details=wrapped(error),
                     ) from error
                 self._pause_after(error, until)
             except InstanceEndedError as error:
@@ -172,7 +180,7 @@ class EventSending:
                     return self.see_taken(record, stage)
                 raise self._not_taken(stage, f"the instance has ended: {error}") from error
             except OutcomeUnknownError as error:
-                self.log.error("whether the event arrived is not known: %s; looking whether the stage takes it", error)
+                tell(self.log.error, f"whether the event arrived is not known, looking whether it was taken: {error}")
                 return self.see_taken(sending.but(phase="unknown"), stage)
             except FlowsApiError:
                 self._write_refused(record)
@@ -187,7 +195,7 @@ class EventSending:
         :raises EventNotTakenError: the stage waits no more (another sender was quicker while this task was queued or
             paused), and a later one of the same name would take the event.
         """
-        instance, outcome = read_instance(self.client, self.instance_id)
+        instance, outcome = self._read()
         if record.times and stage_ended(instance, stage):
             return True
         if outcome.ended or current_stage(instance) != stage:
@@ -195,6 +203,11 @@ class EventSending:
                 self._store.write(record.but(phase="missed"))
             raise self._not_taken(stage, f"it is not at that stage any more, the instance is {outcome.state}")
         return False
+
+    def _read(self) -> tuple[Instance, Outcome]:
+        instance, outcome = read_instance(self.client, self.instance_id)
+        self._stages = len(stages_of(instance.workflow))
+        return instance, outcome
 
     def _pause_after(self, error: FlowsApiError, until: float) -> None:
         self.pause(max(_SHORT_PAUSE, min(error.retry_after or 0.0, until - time.time())))
@@ -218,15 +231,24 @@ class EventSending:
 
     def _may_have_arrived(self, why: str) -> EventNotTakenError:
         return EventNotTakenError(
-            f"whether event {self.event!r} reached instance {self.instance_id} is not known: {why}. It is not sent "
-            "again by itself; look at the instance, and clear the task to send it again.",
+            f"whether event {self.event!r} reached instance {self.instance_id} is not known",
             instance_id=self.instance_id,
+            details=(
+                *wrapped(why),
+                "it is not sent again by itself: look at the instance, and clear the task to send it again",
+            ),
         )
 
     def _not_taken(self, stage: int, why: str) -> EventNotTakenError:
         return EventNotTakenError(
-            f"as far as is known stage {stage + 1} of instance {self.instance_id} has not taken event "
-            f"{self.event!r}, and it is not sent again: {why}. Look at it; if the event is needed, send it by "
-            "a new DAG run.",
+            f"as far as is known {self._label(stage)} of instance {self.instance_id} has not taken event "
+            f"{self.event!r}",
             instance_id=self.instance_id,
+            details=(
+                *wrapped(f"the event is not sent again: {why}"),
+                "look at the instance; if the event is needed, send it by a new DAG run",
+            ),
         )
+
+    def _label(self, stage: int) -> str:
+        return stage_number(stage, self._stages)

@@ -59,7 +59,7 @@ def judge(instance: Instance) -> Outcome:
         return Outcome(
             State.FAILED,
             missing[0],
-            f"ended without an error, but stage {missing[0] + 1} of {len(expected)} did not end",
+            f"ended without an error, but stage {missing[0] + 1}/{len(expected)} did not end",
         )
     return Outcome(State.SUCCEEDED)
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FlowsApiError
 from airflow_provider_orchestration.run.definition import stages_of
+from airflow_provider_orchestration.run.judge.moved import moved_lines
+from airflow_provider_orchestration.run.judge.stages import stage_number
 from airflow_provider_orchestration.run.money import with_amount
 from airflow_provider_orchestration.run.words import listed
 
@@ -59,7 +61,7 @@ def with_transactions(
     amounts: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
     """
-    Return the result with the ledger transactions that the run made, read from the stage histories.
+    Return the result with the ledger transactions that the run made, read from the stage histories; the log tells them.
 
     A posting's ``amount`` is a string where it is exact. Else it is None, ``amount_rounded`` is what the history says
     (flows-api, "Money in histories is rounded"), and the log says so once.
@@ -70,6 +72,8 @@ def with_transactions(
     :param amounts: the exact amount of each `send` that is known, by its stage, see :func:`~.money.exact_amounts`.
     """
     transactions: list[dict[str, Any]] = []
+    # Of a run that failed, the stages that never began are not known here.
+    stages = len(result["stages"]) if result["state"] == "succeeded" else None
     for stage in result["stages"]:
         if stage["kind"] not in (None, "send"):
             continue
@@ -79,17 +83,19 @@ def with_transactions(
         except FlowsApiError as error:
             if _never_ran(client, result["instance_id"], stage):
                 continue
-            log.warning("the transactions of stage %d cannot be read: %s", stage["stage"] + 1, error)
+            log.warning("the transactions of %s cannot be read: %s", stage_number(stage["stage"], stages), error)
             return {**result, "transactions": None}
         except (AttributeError, TypeError) as error:
-            log.warning("the transactions of stage %d are of an unknown shape: %s", stage["stage"] + 1, error)
+            log.warning(
+                "the transactions of %s are of an unknown shape: %s", stage_number(stage["stage"], stages), error
+            )
             return {**result, "transactions": None}
     if rounded := [one["id"] for one in transactions if any(posting["amount"] is None for posting in one["postings"])]:
         log.warning(
-            "the histories of Flows round amounts from 2^53 on: in transactions %s `amount` is null, `amount_rounded` "
-            "what they say; the ledger has the exact ones",
-            listed(rounded),
+            "the histories of Flows round amounts from 2^53 on; `amount` is null in transactions %s", listed(rounded)
         )
+    for line in moved_lines(transactions):
+        log.info("%s", line)
     return {**result, "transactions": transactions}
 
 

@@ -60,7 +60,12 @@ def stage_label(number: int | None, stages: Sequence[Stage]) -> str:
     if number is None:
         return "no stage"
     kind = f" {stages[number]}" if number < len(stages) else ""
-    return f"stage {number + 1}/{max(len(stages), number + 1)}{kind}"
+    return f"{stage_number(number, len(stages))}{kind}"
+
+
+def stage_number(number: int, of: int | None) -> str:
+    """Return e.g. ``stage 2/3``, or ``stage 2`` where it is not known how many there are."""
+    return f"stage {number + 1}" + ("" if of is None else f"/{max(of, number + 1)}")
 
 
 def failure(instance: Instance, outcome: Outcome) -> str:

@@ -13,6 +13,13 @@ from airflow_provider_orchestration.run.keys import differing, digest_of
 from airflow_provider_orchestration.run.record import Phase, RunRecord
 from airflow_provider_orchestration.run.words import listed
 
+#: What a person is told whose task asks at a place of a mapped list for what may stand at another one, too.
+MAYBE_PAID_ELSEWHERE = (
+    "a place in a mapped list is no identity: what is asked for now may have been paid at another place",
+    "restore the list and clear again; or pay what is still unpaid, and only that, in a new DAG run",
+)
+NAME_EACH_RUN = "a run_key_name (an invoice number) for each run lets its values be corrected"
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -83,29 +90,20 @@ def other_ask(record: RunRecord, ask: Ask, *, cleared: bool) -> AlreadySubmitted
     """Return the error of an execution that asks for something else than what its task has submitted."""
     its = f"instance {record.instance_id}" if record.instance_id else f"the run of key {record.run_key}"
     its += f" (it has {record.state})" if record.state in ("succeeded", "failed") else ""
-    differs = f"it differs in {listed(differing(record.digest, ask.digest))}."
-    asks = (
-        f"this task, or one beside it, was cleared, and it now asks for something else than what {its} was submitted "
-        f"for; {differs}"
-    )
+    text = f"this task now asks for something else than what {its} was submitted for; nothing was submitted"
+    details = [f"it differs in {listed(differing(record.digest, ask.digest))}"]
     if not cleared:
-        text = (
-            f"one try of this task asks for a second run, after {its}; {differs} The second has not been paid, and "
-            "nothing was submitted. A task has one run: map it (`.expand`), or use further tasks."
-        )
+        text = f"one try of this task asks for a second run, after {its}; nothing was submitted"
+        details += ["the second has not been paid", "a task has one run: map it (`.expand`), or use further tasks"]
     elif ask.is_another_than(record):
-        names = "" if ask.named else " A run_key_name (an invoice number) for each run lets its values be corrected."
-        text = (
-            f"{asks} Nothing was submitted: a place in a mapped list is no identity, and what is asked for now may "
-            "have been paid at another place. Restore the list and clear again; or pay what is still unpaid, and only "
-            f"that, in a new DAG run.{names}"
-        )
+        details += ["this task, or one beside it, was cleared", *MAYBE_PAID_ELSEWHERE]
+        details += () if ask.named else (NAME_EACH_RUN,)
     else:
-        text = (
-            f"{asks} That has not been paid, and nothing was submitted. Restore the values and clear again; or, if it "
-            "is to be paid beside what was, start a new DAG run for that alone."
-        )
-    return AlreadySubmittedError(text, instance_id=record.instance_id)
+        details += [
+            "this task, or one beside it, was cleared; what it asks for now has not been paid",
+            "restore the values and clear again; or, if it is to be paid beside what was, start a new DAG run for it",
+        ]
+    return AlreadySubmittedError(text, instance_id=record.instance_id, details=details)
 
 
 def may_be_cleared(record: RunRecord, own: Mapping[str, int]) -> bool:

@@ -30,8 +30,8 @@ def as_strings(variables: object) -> dict[str, str]:
         return {}
     if not isinstance(variables, Mapping):
         raise InvalidInputError(
-            f"variables must be a mapping of names to strings, not {type(variables).__name__}: {_shown(variables)}. "
-            'Give e.g. {"amount": "1000", "payee": "users:42"}.'
+            f"variables must be a mapping of names to strings, not {type(variables).__name__}: {_shown(variables)}",
+            details=('give e.g. {"amount": "1000", "payee": "users:42"}',),
         )
     checked: dict[str, str] = {}
     wrong: list[str] = []
@@ -50,8 +50,11 @@ def as_strings(variables: object) -> dict[str, str]:
             wrong.append(f"{name} = {_shown(value)} is a {type(value).__name__}")
     if wrong:
         raise InvalidInputError(
-            f"variables: {listed(wrong)}. Flows takes strings; give a string, or a whole number in the smallest "
-            "unit of the asset (1000 for 10.00 EUR/2). Nothing was sent."
+            f"variables: {listed(wrong)}; nothing was sent",
+            details=(
+                "Flows takes strings: give a string, or a whole number of the asset's smallest unit",
+                "e.g. 1000 for 10.00 EUR/2",
+            ),
         )
     return checked
 
@@ -68,14 +71,16 @@ def check_before_submit(workflow: Workflow, variables: Mapping[str, str], log: l
     called = f"workflow {workflow.name!r} ({workflow.id})"
     if workflow.deleted_at is not None:
         raise InvalidInputError(
-            f"{called} was deleted at {workflow.deleted_at.isoformat()}; name one that is not. Nothing was sent."
+            f"{called} was deleted at {workflow.deleted_at.isoformat()}, name one that is not; nothing was sent"
         )
     asked = variables_of(workflow) - {RUN_KEY_VARIABLE}
     if missing := sorted(asked - variables.keys()):
         raise InvalidInputError(
-            f"variables: {listed(missing)} missing, which {called} mentions as "
-            f"{listed('${' + name + '}' for name in missing)}; given: {listed(sorted(variables))}. "
-            "Nothing was sent."
+            f"variables: {listed(missing)} missing, which {called} mentions; nothing was sent",
+            details=(
+                f"it mentions {listed('${' + name + '}' for name in missing)}",
+                f"given: {listed(sorted(variables))}",
+            ),
         )
     check_money(workflow, variables)
     for name in sorted(amount_variables(workflow) & variables.keys()):

@@ -51,7 +51,7 @@ def adopted(record: RunRecord, instance: Instance, key: str | None, named: State
         )
     if instance.id == record.instance_id:
         return record
-    if record.instance_id is not None and named not in (State.FAILED, State.DEAD) and not _only_said(record):
+    if record.instance_id is not None and named not in (State.FAILED, State.DEAD) and not only_said(record):
         raise InvalidInputError(
             f"this task has a run of its own, instance {record.instance_id}, {named or 'of which nothing is known'}; "
             "only one that has failed can be replaced"
@@ -133,6 +133,6 @@ def _why_not_forgotten(record: RunRecord) -> str:
     return f"{its}, and it is {record.state}: clear the task, and it submits anew"
 
 
-def _only_said(record: RunRecord) -> bool:
+def only_said(record: RunRecord) -> bool:
     """Tell whether the record's instance is this task's because a person said so: who erred can correct it."""
     return any(said.what == "adopt" and said.instance_id == record.instance_id for said in record.decisions)

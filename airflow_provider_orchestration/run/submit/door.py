@@ -47,6 +47,8 @@ class OneDoor(_Base):
     _closed: ClassVar = ("defer", "resume_execution", "wait_in_triggerer")
     #: Whether Airflow called this execution by a method that a deferral had named, fitting or not.
     came_back: bool = False
+    #: The argument that bounds the waiting also while the task is deferred.
+    ends_waiting: ClassVar[str] = "run_timeout"
     _anew: int = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -64,6 +66,12 @@ class OneDoor(_Base):
         :param method_name: the method that is called with the context, ``kwargs`` and the ``event``.
         """
         ti: Any = context["ti"]
+        if self.execution_timeout is not None and not self.came_back:
+            self.log.warning(
+                "execution_timeout does nothing while this task is deferred, Airflow counts it in the worker only: "
+                "%s bounds the waiting",
+                self.ends_waiting,
+            )
         trigger.nonce = secrets.token_hex(8)
         deferral = Deferral(
             nonce=trigger.nonce,
@@ -87,7 +95,8 @@ class OneDoor(_Base):
         try:
             deferral = RecordStore(context, outlives_success=False).read(Deferral)
         except RecordError as error:
-            self.log.error("%s", error)
+            for line in (str(error), *error.details):
+                self.log.error("%s", line)
             deferral = None
         why = why_no_resume(context, deferral, next_method, kwargs)
         if why is None:

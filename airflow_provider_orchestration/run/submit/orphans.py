@@ -22,7 +22,8 @@ from airflow_provider_orchestration.run.keys import (
     run_keys_in,
 )
 from airflow_provider_orchestration.run.record import Phase, RunRecord
-from airflow_provider_orchestration.run.submit.recovery import Candidate, KeyScan, describe
+from airflow_provider_orchestration.run.submit.again import MAYBE_PAID_ELSEWHERE, NAME_EACH_RUN
+from airflow_provider_orchestration.run.submit.recovery import Candidate, KeyScan, candidate_lines
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
@@ -50,10 +51,14 @@ class Orphan:
         key = read_run_key(self.run_key)
         if (key.name, key.digest) != (ask.name, digest_of_all(ask.digest)):
             raise RecordError(
-                f"there is no record of an earlier try, and instance {self.candidate} bears run key {self.run_key} of "
-                "this task, but it is not proven to be what is asked for now. Nothing was sent. Restore what was asked "
-                "for and clear again; or pay what is still unpaid, and only that, in a new DAG run.",
+                f"instance {self.candidate.instance_id} bears this task's key, but is not proven to be what is asked "
+                "for now; nothing was sent",
                 instance_id=self.candidate.instance_id,
+                details=(
+                    *candidate_lines("there is no record of an earlier try, but an instance:", [self.candidate]),
+                    f"it bears run key {self.run_key} of this task",
+                    "restore what was asked for and clear again; or pay what is still unpaid in a new DAG run",
+                ),
             )
 
     def as_record(self, digest: dict[str, str], own: Mapping[str, Any], deadline: float | None) -> RunRecord:
@@ -103,14 +108,18 @@ def find_orphan(client: FlowsClient, workflows: Sequence[Workflow], position: st
         bearing = [one for one in candidates if mentions_position(one.texts or (), position)]
         if bearing and not found and not shows_key_alone(workflow):
             raise RecordError(
-                f"there is no record of an earlier try, and each of these instances may be this task's: "
-                f"{describe(bearing)}. Nothing was sent. Adopt the right one with `airflow formance adopt`."
+                "there is no record of an earlier try, and instances that may be this task's; nothing was sent",
+                details=(
+                    *candidate_lines("each of these instances may be this task's:", bearing),
+                    "adopt the right one with `airflow formance adopt`, then clear the task",
+                ),
             )
         mine += found
         undecided += _undecided(candidates)
     if undecided and not mine:
         raise FormanceError(
-            f"whether an earlier try submitted cannot be told yet: {describe(undecided)}. Nothing was sent."
+            "whether an earlier try submitted cannot be told yet; nothing was sent",
+            details=candidate_lines("it may have been one of these:", undecided),
         )
     return max(mine, key=lambda one: (not one.candidate.terminated, one.candidate.created), default=None)
 
@@ -132,15 +141,15 @@ def check_not_elsewhere(
     :raises AlreadySubmittedError: one has; or no instance of the workflow shows whose it is.
     :raises FormanceError: the stack, or a history that could be the one, cannot be read now.
     """
-    advice = (
-        "Nothing was submitted: a place in a mapped list is no identity. Restore the list and clear again; or pay what "
-        "is still unpaid, and only that, in a new DAG run. A run_key_name (an invoice number) for each run lets its "
-        "values be corrected."
-    )
     if not all(map(shows_key_alone, workflows)):
         raise AlreadySubmittedError(
-            "this task was cleared and now asks for something else than before. Whether it was paid at another place "
-            f"of its list cannot be told, for no text of the first stage is the run key alone. {advice}"
+            "whether what is asked for was paid at another place of the list cannot be told; nothing was submitted",
+            details=(
+                "this task was cleared and now asks for something else than before",
+                "no text of the workflow's first stage is the run key alone, so no instance shows whose it is",
+                *MAYBE_PAID_ELSEWHERE,
+                NAME_EACH_RUN,
+            ),
         )
     task, undecided = position.rpartition("[")[0], []
     for workflow, candidates in _scan(client, workflows, since):
@@ -150,14 +159,21 @@ def check_not_elsewhere(
             same = key.digest == digest_of_all(digest) or (name is not None and key.name == name)
             if same_task and key.position != position and same:
                 raise AlreadySubmittedError(
-                    f"this task was cleared and now asks for what was submitted at another place of its list, as "
-                    f"instance {one.candidate} of run key {one.run_key}. {advice}",
+                    f"this task asks for what was submitted at another place of its list, as instance "
+                    f"{one.candidate.instance_id}; nothing was submitted",
                     instance_id=one.candidate.instance_id,
+                    details=(
+                        *candidate_lines("this task was cleared; the instance of the other place:", [one.candidate]),
+                        f"its run key: {one.run_key}",
+                        *MAYBE_PAID_ELSEWHERE,
+                        NAME_EACH_RUN,
+                    ),
                 )
         undecided += _undecided(candidates)
     if undecided:
         raise FormanceError(
-            f"whether it was submitted at another place cannot be told yet: {describe(undecided)}. Nothing was sent."
+            "whether it was submitted at another place cannot be told yet; nothing was sent",
+            details=candidate_lines("it may have been one of these:", undecided),
         )
 
 
@@ -183,7 +199,7 @@ def _scan(
     for workflow in workflows:
         scanned = KeyScan().scan(client, workflow.id, since - CLOCKS_DIFFER, retries=None)
         if scanned.error is not None:
-            raise FormanceError(f"what was submitted before cannot be looked up: {scanned.error}. Nothing was sent.")
+            raise FormanceError(f"what was submitted before cannot be looked up: {scanned.error}; nothing was sent")
         yield workflow, scanned.candidates
 
 

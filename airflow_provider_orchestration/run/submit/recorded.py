@@ -27,18 +27,24 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.run.submit.again import Ask
 
 
+#: What the log says of a task that watches its run no longer.
+GOES_ON = "this task has stopped watching it; clear the task once the instance has ended, and it takes the end over"
+
+
 @dataclass
 class RecordedRun:
     """
     A task's run by its record.
 
     :param client: asked for only when needed, so that a record alone can answer.
+    :param conn_id: its Airflow connection, for the commands that a person is told.
     """
 
     context: Context
     ask: Ask
     client: Callable[[], FlowsClient]
     log: logging.Logger | Any
+    conn_id: str = field(default="formance_default", kw_only=True)
     store: RecordStore = field(init=False)
     #: None only before it is read.
     record: RunRecord = field(init=False)
@@ -93,17 +99,13 @@ class RecordedRun:
             return "the deadline of its submission passed"
         return f"run_timeout of {in_words(self.ask.run_timeout)} passed"
 
-    @property
-    def goes_on(self) -> str:
-        """What a task says that watches its run no longer."""
-        return (
-            f"Instance {self.instance_id} goes on; this task has stopped watching it. Clear it once the instance has "
-            "ended, and it takes the end over."
-        )
-
-    def stopped_watching(self, why: str) -> StoppedWatchingError:
+    def stopped_watching(self, why: str, *details: str) -> StoppedWatchingError:
         """Return the error of a task whose run goes on without it."""
-        return StoppedWatchingError(f"{why}. {self.goes_on}", instance_id=self.instance_id)
+        return StoppedWatchingError(
+            f"{why}; instance {self.instance_id} goes on",
+            instance_id=self.instance_id,
+            details=(*details, GOES_ON),
+        )
 
     @property
     def instance_id(self) -> str:
@@ -140,7 +142,10 @@ class RecordedRun:
     def _failure(self) -> InstanceFailedError:
         record = self.record
         return InstanceFailedError(
-            f"instance {record.instance_id} {record.state}: {record.error}. Airflow does not retry it, because its "
-            "first stages may have moved money; look at what it did, then clear the task to submit it anew.",
+            f"instance {record.instance_id} {record.state}: {record.error}",
             instance_id=record.instance_id,
+            details=(
+                "Airflow does not retry it, because its first stages may have moved money",
+                "look at what it did, then clear the task to submit it anew",
+            ),
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, NotFoundError
 from airflow_provider_orchestration.run.definition import strings_in
+from airflow_provider_orchestration.run.words import wrapped
 
 if TYPE_CHECKING:
     import logging
@@ -128,7 +129,7 @@ class Search:
     #: Why the latest look could not be had, None if it could.
     trouble: str | None = None
     _keys: KeyScan = field(default_factory=KeyScan)
-    _told: str = ""
+    _told: tuple[str, ...] = ()
 
     def look(self, client: FlowsClient) -> str | None:
         """Look once and return the instance that bears the key, or None."""
@@ -138,7 +139,7 @@ class Search:
         """Return the instance that bears the key, or None, and tell what was seen. A look that failed is no answer."""
         self.trouble = scanned.error
         if scanned.error is not None:
-            self._tell(f"looking for run key {self.run_key} failed: {scanned.error}")
+            self._tell(f"looking for run key {self.run_key} failed:", *wrapped(scanned.error))
             return None
         self.candidates = scanned.candidates
         bearing = [candidate for candidate in self.candidates if candidate.has_key(self.run_key)]
@@ -147,27 +148,28 @@ class Search:
             self.log.info("found: instance %s bears run key %s", found.instance_id, self.run_key)
             if len(bearing) > 1:
                 # Not ours: each submission has a key of its own.
-                self.log.error(
-                    "%d instances bear this run key, so something between here and Flows repeated the request, and THE "
-                    "MONEY MAY MOVE AS OFTEN. This task follows %s; look at the others: %s",
-                    len(bearing),
-                    found.instance_id,
-                    describe([candidate for candidate in bearing if candidate is not found]),
-                )
+                others = [candidate for candidate in bearing if candidate is not found]
+                for line in (
+                    f"{len(bearing)} instances bear this run key: something on the way to Flows repeated the request",
+                    f"THE MONEY MAY MOVE AS OFTEN: this task follows {found.instance_id}",
+                    *candidate_lines("look at the others:", others),
+                ):
+                    self.log.error("%s", line)
             return found.instance_id
-        self._tell(
-            f"looking for run key {self.run_key} among the instances of workflow {self.workflow_id} created since the "
-            f"submission; none of these bears it: {describe(self.candidates)}"
-        )
+        since = f"none of the instances of workflow {self.workflow_id} created since the submission bears it:"
+        self._tell(f"looking for run key {self.run_key}", *candidate_lines(since, self.candidates))
         return None
 
-    def _tell(self, what: str) -> None:
-        if what != self._told:
-            self._told = what
-            self.log.warning("%s", what)
+    def _tell(self, *lines: str) -> None:
+        if lines != self._told:
+            self._told = lines
+            for line in lines:
+                self.log.warning("%s", line)
 
 
-def describe(candidates: Sequence[Candidate], at_most: int = 10) -> str:
-    """Return the candidates for a message."""
-    shown = "; ".join(map(str, candidates[:at_most])) or "none"
-    return shown if len(candidates) <= at_most else f"{shown}; and {len(candidates) - at_most} more"
+def candidate_lines(head: str, candidates: Sequence[Candidate], at_most: int = 10) -> list[str]:
+    """Return the candidates for a log, a line each, after a line that says what they are."""
+    if not candidates:
+        return [f"{head} none"]
+    more = [f"  and {len(candidates) - at_most} more"] if len(candidates) > at_most else []
+    return [head, *(f"  {candidate}" for candidate in candidates[:at_most]), *more]

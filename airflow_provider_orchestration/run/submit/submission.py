@@ -34,14 +34,18 @@ from airflow_provider_orchestration.run.keys import check_name, differing, diges
 from airflow_provider_orchestration.run.record import Phase, RunRecord
 from airflow_provider_orchestration.run.submit.again import Step, decide, other_ask
 from airflow_provider_orchestration.run.submit.checks import as_strings, check_before_submit
+from airflow_provider_orchestration.run.submit.deciding import only_said
 from airflow_provider_orchestration.run.submit.orphans import began_at, check_not_elsewhere, find_orphan, unproven_since
 from airflow_provider_orchestration.run.submit.recorded import RecordedRun
 from airflow_provider_orchestration.run.submit.recovery import Search
 from airflow_provider_orchestration.run.submit.unknown import unknown_run
-from airflow_provider_orchestration.run.words import listed
+from airflow_provider_orchestration.run.words import listed, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_orchestration.api.models import Workflow
+    from airflow_provider_orchestration.run.submit.recovery import Candidate
 
 #: Seconds between the fence and the POST after which the fence is written again (a machine that slept).
 FENCE_HOLDS = 10.0
@@ -111,7 +115,8 @@ class TaskRun(RecordedRun):
                 "taken over: instance %s has already succeeded; nothing is submitted again", record.instance_id
             )
         if step is Step.TAKE_OVER:
-            self.log.warning("taken over: instance %s of run key %s", record.instance_id, record.run_key)
+            whose = "which a person adopted" if only_said(record) else f"of run key {record.run_key}"
+            self.log.warning("taken over: instance %s %s", record.instance_id, whose)
         if step in (Step.ALREADY_SUCCEEDED, Step.TAKE_OVER):
             # The generation is written before anything else, or Airflow's own retry after a clear would take the next
             # failure for a clear, and submit again.
@@ -126,14 +131,14 @@ class TaskRun(RecordedRun):
         """Write down that recovery found nothing, and return the error that tells a person what to do."""
         if self.record.phase is not Phase.UNKNOWN:
             self._write(self.record.but(phase=Phase.UNKNOWN))
-        return unknown_run(self.record, search.candidates, search.trouble)
+        return self._unknown(search.candidates, search.trouble)
 
     def _submit(self, replaced: RunRecord) -> Step:
         name = check_name(self.ask.name, wanted=self.ask.named)
         variables = as_strings(self.ask.variables)
         if RUN_KEY_VARIABLE in variables:
             raise InvalidInputError(
-                f"variables: {RUN_KEY_VARIABLE} is the provider's own; use run_key_name instead. Nothing was sent."
+                f"variables: {RUN_KEY_VARIABLE} is the provider's own, use run_key_name instead; nothing was sent"
             )
         client = self.client()
         workflow = self._workflow()
@@ -141,10 +146,10 @@ class TaskRun(RecordedRun):
         if not (recoverable := is_recoverable(workflow)):
             self.log.warning(
                 "workflow %r is not recoverable: should the answer to the submission be lost, a person must find the "
-                "instance. To make it so, %s",
+                "instance",
                 workflow.name,
-                HOW_TO_RECOVER,
             )
+            self.log.warning("to make it so, %s", HOW_TO_RECOVER)
         key = new_run_key(self._position, name, digest_of_all(self.ask.digest))
         record = RunRecord(
             run_key=key,
@@ -169,11 +174,11 @@ class TaskRun(RecordedRun):
             self._write(record.but(phase=Phase.REFUSED))
             raise
         except OutcomeUnknownError as error:
-            self.log.error("whether the run was submitted is not known: %s", error)
+            tell(self.log.error, f"whether the run was submitted is not known: {error}")
             self._write(record.but(phase=Phase.UNKNOWN))
             return Step.RECOVER
         except FlowsApiError as error:
-            self.log.error("the submission was refused, nothing was submitted: %s", error)
+            tell(self.log.error, f"the submission was refused, nothing was submitted: {error}")
             self._write(record.but(phase=Phase.REFUSED))
             raise
         self.log.info("instance %s was started", instance.id)
@@ -213,10 +218,8 @@ class TaskRun(RecordedRun):
             "no record of an earlier try, but instance %s bears this task's key", orphan.candidate.instance_id
         )
         if not orphan.candidate.is_since(began):
-            self.log.warning(
-                "it is older than this DAG run by Airflow's clock. If the run was deleted and made again, and is to "
-                "pay again, start one of another id"
-            )
+            self.log.warning("it is older than this DAG run by Airflow's clock")
+            self.log.warning("if the run was deleted and made again, and is to pay again, start one of another id")
         return orphan.as_record(self.ask.digest, self._own, self._deadline())
 
     def _check_not_removed(self, workflows: list[Workflow], since: float) -> None:
@@ -244,7 +247,10 @@ class TaskRun(RecordedRun):
         )
         self.log.error("there is no record of an earlier try, which was removed or never made")
         self._write(unknown)
-        raise unknown_run(unknown, candidates)
+        raise self._unknown(candidates)
+
+    def _unknown(self, candidates: Sequence[Candidate], trouble: str | None = None) -> UnknownRunError:
+        return unknown_run(self.record, self.context["ti"], candidates, conn_id=self.conn_id, trouble=trouble)
 
     def _check_not_elsewhere(self, *, moved: bool) -> None:
         """:raises AlreadySubmittedError: another place of the mapped list has submitted what is asked for here."""

@@ -13,6 +13,7 @@ from airflow_provider_orchestration.run.judge.outcome import judge, sign_of_deat
 from airflow_provider_orchestration.run.judge.reading import whole_instance
 from airflow_provider_orchestration.run.judge.stages import current_stage, failing_attempt, may_be_stuck, stage_label
 from airflow_provider_orchestration.run.wait.progress import Progress
+from airflow_provider_orchestration.run.words import tell
 
 if TYPE_CHECKING:
     import logging
@@ -181,7 +182,7 @@ class Watch:
 
     def _judge(self, instance: Instance, look: Look) -> Verdict | None:
         for line in self._progress.lines(instance):
-            self.log.info("%s", line)
+            tell(self.log.info, line)
         if judge(instance).ended:
             return Verdict("ended", self.instance_id)
         now = self.clock()
@@ -222,7 +223,7 @@ class Watch:
         if attempt is None:
             return None
         if line := self._progress.attempt_line(attempt, stages_of(instance.workflow)):
-            self.log.warning("%s", line)
+            tell(self.log.warning, line)
         if attempt.next_try is not None:
             self._next_history = max(now, attempt.next_try.timestamp()) + 1.0
         if self.fail_after_attempts is not None and attempt.number >= self.fail_after_attempts:
@@ -239,7 +240,8 @@ class Watch:
             self._not_found = 0
         if self._failing_since is None:
             self._failing_since = now
-            self.log.warning("instance %s cannot be read (the run is not touched by that): %s", self.instance_id, error)
+            text = f"instance {self.instance_id} cannot be read (the run is not touched by that): {error}"
+            tell(self.log.warning, text)
         elif isinstance(error, FlowsApiError):
             self.log.debug("still not: %s", error)
         if self.poll_failure_timeout is not None and now - self._failing_since >= self.poll_failure_timeout:

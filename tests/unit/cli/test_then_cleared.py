@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_orchestration.operators.run_workflow import RunWorkflowOperator
 from tests.support.flows import delay, send, unique
-from tests.support.task_life import TaskLife
+from tests.support.task_life import TaskLife, told
 from tests.unit.cli.conftest import KEY
 
 
@@ -36,7 +36,7 @@ class Payment:
         )
         flows.emulator.fault("run_workflow", "status_after" if accepted else "status", status=502)
         assert self.life.execute_to_end() == "failed"
-        assert "airflow formance adopt" in str(self.life.error)
+        assert "airflow formance adopt" in told(self.life.error)
 
     @property
     def instances(self) -> list[str]:
@@ -73,7 +73,7 @@ def test_an_adopted_run_that_was_for_something_else_is_refused(payment, flows):
     task.decide("adopt", "--instance-id", task.instances[0])
     task.amount = "200"
     assert task.clear() == "failed"
-    assert "differs in variables.amount" in str(task.life.error)
+    assert "differs in variables.amount" in told(task.life.error)
     assert len(task.instances) == 1
 
 
@@ -87,15 +87,17 @@ def test_a_forgotten_run_is_submitted_again(payment, flows):
     assert [one["what"] for one in task.life.record["decisions"]] == ["forget"]
 
 
-def test_without_its_record_an_adopted_run_is_taken_over_whatever_is_asked_for_but_once(payment, flows):
+def test_without_its_record_an_adopted_run_is_taken_over_whatever_is_asked_for_but_once(payment, said):
     task = payment(accepted=True)
     del task.life.store.rows["formance_run"]
     task.decide("adopt", "--instance-id", task.instances[0])
     assert task.clear() == "success"
+    assert said.having(f"taken over: instance {task.instances[0]} which a person adopted", "warning")
+    assert not said.having("of run key", "warning")
     assert len(task.instances) == 1
     # From then on it is known what it was for.
     assert task.life.record["digest"].keys() == {"workflow", "run_key_name", "variables.amount"}
     task.amount = "200"
     assert task.clear() == "failed"
-    assert "differs in variables.amount" in str(task.life.error)
+    assert "differs in variables.amount" in told(task.life.error)
     assert len(task.instances) == 1

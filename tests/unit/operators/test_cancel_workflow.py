@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess
 from airflow_provider_orchestration.operators.cancel_workflow import CancelWorkflowOperator
 from tests.support.flows import FAILS, Flows, delay, unique, wait_event
-from tests.support.task_life import TaskLife
+from tests.support.task_life import TaskLife, told
 
 mode = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
 
@@ -27,7 +27,7 @@ def test_ignored(flows, deferrable):
     assert task.execute() == "failed"
     assert isinstance(task.error, AirflowFailException)
     assert "still ran" in str(task.error)
-    assert "end it in the engine behind Flows" in str(task.error)
+    assert "end it in the engine behind Flows" in told(task.error)
     assert flows.asked("cancel_event") == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_orchestration.exceptions import NotFoundError
 from tests.support.flows import FAILS, delay, send, unique, wait_event
+from tests.support.task_life import told
 
 VARIABLES = {"amount": 1000, "payee": "users:alice"}
 STAGES = (send("${payee}", amount="${amount}"), delay(3))
@@ -64,16 +66,15 @@ def test_the_instance_id_is_known_long_before_the_end(flows, run_task):
     assert seen == [{"instance_id": life.result["instance_id"]}]
 
 
-def test_a_run_that_fails_is_not_retried_and_says_why_on_one_line(flows, run_task):
+def test_a_run_that_fails_is_not_retried_and_says_why_on_one_line(flows, run_task, said):
     workflow = flows.workflow(send("a"), FAILS)
     life = run_task(workflow_id=workflow.id, variables={"amount": "much"})
     assert life.execute() == "failed"
     assert isinstance(life.error, AirflowFailException)
-    said = str(life.error)
     (run,) = flows.runs_of(workflow.id)
-    assert said.startswith(f"instance {run['instance']} failed: stage 2/2 send: ")
-    assert "Airflow does not retry it, because its first stages may have moved money" in said
-    assert "\n" not in said
+    assert str(life.error).startswith(f"instance {run['instance']} failed: stage 2/2 send: ")
+    assert said.having("Airflow does not retry it, because its first stages may have moved money", "error")
+    assert "\n" not in str(life.error)
     assert life.xcoms == {"instance_id": run["instance"]}
     assert life.record["result"]["transactions"][0]["stage"] == 0
 
@@ -94,7 +95,7 @@ def test_an_unknown_workflow_is_told_and_may_yet_be_made(flows, run_task, by):
     life = run_task(**{by: missing})
     assert life.execute() == "up_for_retry"
     assert isinstance(life.error, NotFoundError)
-    assert missing in str(life.error)
+    assert missing in told(life.error)
     assert life.record["phase"] == "begun"
 
 
@@ -116,7 +117,7 @@ def test_bad_variables_are_refused_for_good_and_nothing_is_sent(flows, run_task,
     life = run_task(workflow_id=workflow.id, variables=given)
     assert life.execute() == "failed"
     assert isinstance(life.error, AirflowFailException)
-    assert says in str(life.error)
+    assert says in told(life.error)
     assert (flows.runs_of(workflow.id), life.record["phase"]) == ([], "begun")
 
 
@@ -201,7 +202,7 @@ def test_a_failed_poll_touches_nothing_and_is_told(flows, run_task, said):
     assert flows.asked("cancel_event") == 0
 
 
-def test_looks_that_fail_for_too_long_fail_the_task_with_a_retry_that_takes_over(flows, run_task):
+def test_looks_that_fail_for_too_long_fail_the_task_with_a_retry_that_takes_over(flows, run_task, said):
     workflow = flows.workflow(wait_event("go"))
     life = run_task(workflow_id=workflow.id, poll_failure_timeout=0.3)
     life.store.before_write = lambda key, value: (
@@ -212,8 +213,8 @@ def test_looks_that_fail_for_too_long_fail_the_task_with_a_retry_that_takes_over
     began = time.monotonic()
     assert life.execute() == "up_for_retry"
     assert 0.3 <= time.monotonic() - began < 10
-    assert "no look succeeded for 0.3 s" in str(life.error)
-    assert "goes on; this task has stopped watching it" in str(life.error)
+    assert re.fullmatch(r"no look at instance \S+ succeeded for 0.3 s", str(life.error))
+    assert said.having("this task has stopped watching it", "error")
     flows.emulator.clear_faults()
     life.store.before_write = lambda key, value: None
     instance_id = flows.runs_of(workflow.id)[0]["instance"]

@@ -89,13 +89,17 @@ def test_the_answer_to_the_submission_was_lost_and_the_run_is_found(flows, run_t
     assert life.deferred_to[:1] == (["RecoveryTrigger"] if deferrable else [])
 
 
-def test_what_is_not_found_stays_unknown_and_is_not_submitted_again(flows, run_task):
+def test_what_is_not_found_stays_unknown_and_is_not_submitted_again(flows, run_task, said):
     workflow = flows.workflow(send("a"))
     flows.emulator.fault("run_workflow", "reset_before")
     life = run_task(workflow_id=workflow.id, recovery_timeout=0.3)
     assert life.execute() == "failed"
     assert isinstance(life.error, AirflowFailException)
-    assert f"whether this task's run was submitted is not known (run key {life.record['run_key']}" in str(life.error)
+    assert str(life.error).startswith("whether this task's run was submitted is not known; ")
+    assert life.error.__suppress_context__
+    for line in (life.record["run_key"], "airflow formance adopt", "airflow formance forget"):
+        assert said.having(line, "error"), line
+    assert max(map(len, said.having("", "error"))) <= 160
     assert life.record["phase"] == "unknown"
     life.clear()
     assert life.execute() == "failed"
@@ -138,14 +142,14 @@ def test_one_that_begins_between_the_triggerers_last_look_and_the_worker_is_foun
     assert life.result["taken_over"] is True
 
 
-def test_a_workflow_that_is_not_recoverable_is_left_to_a_person_at_once(flows, run_task):
+def test_a_workflow_that_is_not_recoverable_is_left_to_a_person_at_once(flows, run_task, said):
     workflow = flows.workflow(send("a", key=False))
     flows.emulator.fault("run_workflow", "reset_after")
     life = run_task(workflow_id=workflow.id, recovery_timeout=600.0)
     assert life.execute() == "failed"
     (run,) = flows.runs_of(workflow.id)
-    assert "The workflow is not recoverable" in str(life.error)
-    assert run["instance"] in str(life.error)
+    assert said.having("the workflow is not recoverable", "error")
+    assert said.having(f"  {run['instance']} (created", "error")
     assert life.deferred_to == []
 
 

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_orchestration.operators.send_event import SendEventOperator
 from tests.support.flows import delay, unique, wait_event
-from tests.support.task_life import TaskLife
+from tests.support.task_life import TaskLife, told
 
 pytestmark = pytest.mark.usefixtures("impatient")
 mode = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
@@ -31,7 +31,7 @@ def life(instance_id: Any, event: Any = "go", **arguments: Any) -> TaskLife:
 def assert_not_taken(task: TaskLife, text: str) -> None:
     assert task.execute() == "failed"
     assert isinstance(task.error, AirflowFailException)
-    assert text in str(task.error)
+    assert text in told(task.error)
 
 
 @mode
@@ -232,7 +232,7 @@ def test_just_send(flows):
 
 def test_just_send_to_one_that_has_ended(flows):
     instance_id = flows.ended(flows.run(delay(0.1))).id
-    assert_not_taken(life(instance_id, confirm=False), "the instance has ended")
+    assert_not_taken(life(instance_id, confirm=False), f"was not taken, instance {instance_id} has ended")
 
 
 def test_just_send_with_a_lost_answer_is_not_repeated(flows):

@@ -90,7 +90,7 @@ def test_a_position_is_not_that_of_a_longer_name():
 
 @pytest.mark.parametrize(("name", "wanted"), [(None, True), ("", True), ("None", True), ("", False), ("None", False)])
 def test_a_name_that_renders_to_nothing_is_refused(name, wanted):
-    with pytest.raises(InvalidInputError, match=r"run_key_name is .* found nothing.*Nothing was sent"):
+    with pytest.raises(InvalidInputError, match=r"run_key_name is .* found nothing.*nothing was sent"):
         check_name(name, wanted=wanted)
 
 

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_orchestration.exceptions import RecordError
 from airflow_provider_orchestration.run.record import VERSION, Deferral, Earlier, EventRecord, Phase, RunRecord
 from airflow_provider_orchestration.run.store import STORE_KEYS, RecordStore
-from tests.support.task_life import StaleExecutionError, StateStore
+from tests.support.task_life import StaleExecutionError, StateStore, told
 from tests.support.things import run_record
 
 FULL = run_record(
@@ -89,7 +89,7 @@ def test_fields_of_a_later_patch_are_ignored(life):
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        ({"version": VERSION + 1}, f"is of version {VERSION + 1}, this provider knows {VERSION}: install the newer"),
+        ({"version": VERSION + 1}, f"is of version {VERSION + 1}, this provider knows {VERSION}; nothing was sent"),
         ({"run_key": 5}, "cannot be read"),
         ({}, "cannot be read"),
         ({"version": "1"}, "cannot be read"),
@@ -102,10 +102,11 @@ def test_fields_of_a_later_patch_are_ignored(life):
 )
 def test_a_record_that_cannot_be_read_stops_the_task(life, raw, says):
     life.rows["formance_run"] = raw
-    with pytest.raises(RecordError, match=says) as caught:
+    with pytest.raises(RecordError) as caught:
         store_of(life).read(RunRecord)
+    assert says in told(caught.value)
     assert "formance_run" in str(caught.value)
-    assert "Nothing was sent" in str(caught.value)
+    assert "nothing was sent" in str(caught.value)
 
 
 @pytest.mark.parametrize("phase", ["paid", ""])
@@ -124,7 +125,7 @@ def test_without_a_store_nothing_is_done():
 
 def test_a_store_that_forgets_when_a_task_succeeds_is_refused(life, monkeypatch):
     monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
-    with pytest.raises(RecordError, match=r"clear_on_success is True.*Set it to False\. Nothing was sent"):
+    with pytest.raises(RecordError, match="clear_on_success is True: set it to False; nothing was sent"):
         store_of(life)
     # What is needed only until the task has ended may be forgotten then.
     context: Any = {"task_state_store": life.accessor(life.current)}

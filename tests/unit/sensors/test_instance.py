@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSensorTimeout
 
+from airflow_provider_orchestration.emulator.testing import wait_for
 from airflow_provider_orchestration.sensors.instance import WorkflowInstanceSensor
 from tests.support.flows import FAILS, delay, send, unique, wait_event
 from tests.support.task_life import TaskLife
@@ -77,9 +79,40 @@ def test_timeout(flows, mode):
     assert isinstance(task.error, AirflowSensorTimeout)
 
 
-def test_timeout_is_skipped_where_wanted(flows):
-    task = life(flows.run(wait_event("never")), timeout=0.3, soft_fail=True, deferrable=True)
+@mode
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+def test_timeout_is_skipped_where_wanted(flows, mode, option):
+    task = life(flows.run(wait_event("never")), timeout=0.3, **mode, **{option: True})
     assert task.execute() == "skipped"
+
+
+@mode
+def test_a_connection_that_is_changed_while_it_waits_is_taken_up(flows, connect_airflow, mode, said):
+    instance_id = flows.run(wait_event("go"))
+    flows.waiting_at(instance_id, 0)
+    flows.emulator.reset_counters()
+
+    def change() -> None:
+        wait_for(lambda: flows.asked("get_instance") >= 2)
+        # The old credentials are refused, and a person has given others.
+        connect_airflow(flows.emulator, login="demo-reader", password="demo-reader")
+        flows.emulator.fault("get_instance", "status", times=2, status=401)
+        flows.client.send_event(instance_id, "go")
+
+    task = life(instance_id, **mode)
+    with ThreadPoolExecutor(1) as threads:
+        changed = threads.submit(change)
+        assert task.execute() == "success", task.error
+        changed.result()
+    assert not said.having("cannot be read", "warning")
+
+
+def test_execution_timeout_is_said_to_do_nothing_while_deferred(flows, said):
+    task = life(flows.run(delay(0.2)), deferrable=True, execution_timeout=timedelta(hours=1))
+    assert task.execute() == "success", task.error
+    (line,) = said.having("execution_timeout does nothing while this task is deferred", "warning")
+    assert line.endswith(": timeout bounds the waiting")
+    assert len(line) <= 150
 
 
 class Rescheduled(TaskLife):
@@ -131,8 +164,13 @@ def test_reschedule_believes_failure_death_and_an_unknown_instance_within_one_lo
         task = rescheduled(instance_id, **option)
         assert task.execute() == state
         # A skip hides why; what it was made of says it.
-        error = task.error if state == "failed" else getattr(task.error, "__cause__", None)
+        error = task.error if state == "failed" else getattr(task.error, "__context__", None)
         assert says in str(error)
+
+
+@pytest.mark.parametrize("option", [{"soft_fail": True}, {"never_fail": True}])
+def test_reschedule_is_not_skipped_while_it_waits(flows, option):
+    assert rescheduled(flows.run(wait_event("never")), **option).looks_again()
 
 
 def test_reschedule_counts_its_timeout_from_its_first_look(flows):
@@ -204,7 +242,7 @@ def test_a_success_is_not_doubted_because_its_history_is_gone(flows, mode, said)
     task = life(instance_id, **mode)
     assert task.execute() == "success", task.error
     assert (task.result["state"], task.result["transactions"]) == ("succeeded", None)
-    assert said.having("the transactions of stage 1 cannot be read", "warning")
+    assert said.having("the transactions of stage 1/1 cannot be read", "warning")
 
 
 @mode

@@ -51,11 +51,11 @@ def test_recorded_instances(case, answer):
         # It ended without an error, but not as one that has done its work.
         (
             instance(status(0, ended=True), status(1), stages=STAGES, terminated=True),
-            Outcome(State.FAILED, 1, "ended without an error, but stage 2 of 3 did not end"),
+            Outcome(State.FAILED, 1, "ended without an error, but stage 2/3 did not end"),
         ),
         (
             instance(stages=STAGES, terminated=True),
-            Outcome(State.FAILED, 0, "ended without an error, but stage 1 of 3 did not end"),
+            Outcome(State.FAILED, 0, "ended without an error, but stage 1/3 did not end"),
         ),
         (
             instance(status(0, ended=True), stages=None, terminated=True),

@@ -155,7 +155,7 @@ def test_transactions_that_cannot_be_read_are_not_none_made(flows, caplog):
     flows.emulator.engine(ended.id, "purge_history")
     result = with_transactions(result_of(ended, judge(ended)), flows.client, log)
     assert (result["state"], result["transactions"]) == ("succeeded", None)
-    assert "the transactions of stage 1 cannot be read" in caplog.text
+    assert "the transactions of stage 1/1 cannot be read" in caplog.text
 
 
 def test_a_run_that_moves_nothing_has_no_transactions(flows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from airflow.sdk.exceptions import TaskDeferralError, TaskDeferred
 
 import airflow_provider_orchestration
 from airflow_provider_orchestration.operators.base import FormanceOperator
+from airflow_provider_orchestration.operators.recovering import RecoversRuns
 from airflow_provider_orchestration.run.submit.door import OneDoor
 from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
 from tests.support.task_life import TaskLife
@@ -170,6 +172,7 @@ def test_every_operator_and_sensor_comes_in_by_it():
     assert names == [
         "CancelWorkflowOperator",
         "FormanceOperator",
+        "RecoversRuns",
         "RunWorkflowOperator",
         "SendEventOperator",
         "WorkflowInstanceSensor",
@@ -177,3 +180,21 @@ def test_every_operator_and_sensor_comes_in_by_it():
     for one in operators():
         assert one.resume_execution is OneDoor.resume_execution, one
         assert one.defer is OneDoor.defer, one
+
+
+@pytest.mark.parametrize("one", operators())
+def test_what_bounds_the_waiting_while_deferred_is_an_argument_of_its_own(one):
+    if one in (FormanceOperator, RecoversRuns):
+        return
+    arguments = [name for kind in one.__mro__[:-1] for name in inspect.signature(kind.__init__).parameters]
+    assert one.ends_waiting in arguments
+
+
+@pytest.mark.parametrize("timeout", [None, timedelta(hours=1)])
+def test_execution_timeout_is_said_to_do_nothing_while_deferred(said, timeout):
+    operator = Waits(execution_timeout=timeout)
+    with pytest.raises(TaskDeferred):
+        operator.execute(TaskLife(lambda: operator).context())
+    lines = said.having("execution_timeout does nothing while this task is deferred", "warning")
+    assert len(lines) == (timeout is not None)
+    assert all(line.endswith(": run_timeout bounds the waiting") for line in lines)

@@ -11,7 +11,7 @@ from airflow_provider_orchestration.run.submit.recovery import (
     KeyScan,
     Scanned,
     Search,
-    describe,
+    candidate_lines,
 )
 from tests.support.flows import delay, send, wait_event
 
@@ -34,12 +34,13 @@ def test_a_key_is_found_alone_and_within_a_longer_text():
 def test_a_candidate_is_described_for_a_person():
     assert str(candidate()) == "i1 (created 2026-11-23T18:00:00+00:00, running)"
     assert str(candidate(terminated=True, unread=True)).endswith("ended, history not readable)")
-    assert describe([]) == "none"
+    assert candidate_lines("those:", []) == ["those: none"]
     many = [candidate(name=f"i{number}") for number in range(12)]
-    assert describe(many).endswith("; and 2 more")
-    assert describe(many).count("created") == 10
-    assert describe(many[:10]).count("created") == 10
-    assert "more" not in describe(many[:10])
+    shown = candidate_lines("those:", many)
+    assert shown[:2] == ["those:", "  i0 (created 2026-11-23T18:00:00+00:00, running)"]
+    assert shown[-1] == "  and 2 more"
+    assert len(shown) == 12
+    assert candidate_lines("those:", many[:10]) == shown[:-1]
 
 
 def test_a_scan_reads_what_was_created_since_and_each_history_once(flows):
@@ -110,13 +111,13 @@ def test_a_search_tells_each_thing_once(caplog):
     trouble = Scanned(error="503")
     nothing = Scanned([candidate("other")])
     assert [search.take(one) for one in (trouble, trouble, nothing, nothing, trouble)] == [None] * 5
-    assert [record.message.partition(":")[0] for record in caplog.records] == [
-        f"looking for run key {KEY} failed",
-        (
-            f"looking for run key {KEY} among the instances of workflow w1 created since the submission; none of these "
-            "bears it"
-        ),
-        f"looking for run key {KEY} failed",
+    failed = [f"looking for run key {KEY} failed:", "503"]
+    assert caplog.messages == [
+        *failed,
+        f"looking for run key {KEY}",
+        "none of the instances of workflow w1 created since the submission bears it:",
+        f"  {candidate('other')}",
+        *failed,
     ]
     # What was seen last stays known.
     assert search.candidates == nothing.candidates
@@ -136,5 +137,6 @@ def test_where_more_than_one_bears_the_key_one_that_runs_is_taken_and_the_others
     both = [candidate(KEY, name="i1", terminated=True), candidate(KEY, name="i2")]
     assert search.take(Scanned(both)) == "i2"
     assert "2 instances bear this run key" in caplog.text
-    assert "This task follows i2; look at the others: i1 (created" in caplog.text
+    assert caplog.messages[-2:] == ["look at the others:", f"  {both[0]}"]
+    assert "this task follows i2" in caplog.text
     assert search.take(Scanned(both[:1])) == "i1"

@@ -98,7 +98,7 @@ def test_a_look_that_fails_says_nothing_and_it_goes_on(flows, lost, said):
 
     run(scene)
     # Told once to each.
-    assert len(said.having("failed: list_instances")) == 12
+    assert len(said.having("list_instances", "warning")) == 12
 
 
 def test_each_line_is_written_in_the_context_of_its_task(flows, lost, said):

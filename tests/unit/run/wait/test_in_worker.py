@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_orchestration.run.wait.in_worker import wait_for_verdict
+from airflow_provider_orchestration.api.client import FlowsClient
+from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
+from airflow_provider_orchestration.run.wait.in_worker import look_now, wait_for_verdict
 from airflow_provider_orchestration.run.wait.watch import Verdict, Watch
-from tests.support.flows import delay, send, wait_event
+from tests.support.flows import Flows, delay, send, wait_event
 
 log = logging.getLogger(__name__)
+
+
+class Steady:
+    """A connection that nobody changes."""
+
+    def __init__(self, client: FlowsClient) -> None:
+        self.client = client
+
+    def get_conn(self) -> FlowsClient:
+        return self.client
+
+    def renewed_conn(self, read_since: float) -> FlowsClient:
+        return self.client
 
 
 @pytest.fixture
@@ -29,7 +45,7 @@ def wait(flows, pauses):
             pauses.append(seconds)
             time.sleep(min(seconds, 0.02))  # noqa: TID251 - the pause that is asked for
 
-        return wait_for_verdict(flows.client, Watch(instance_id, log, **limits), 7.0, pause)  # type: ignore[arg-type]
+        return wait_for_verdict(Steady(flows.client), Watch(instance_id, log, **limits), 7.0, pause)  # type: ignore[arg-type]
 
     return begin
 
@@ -84,4 +100,75 @@ def test_what_stops_the_pause_stops_the_waiting(flows):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        wait_for_verdict(flows.client, Watch(instance_id, log), 7.0, stop)
+        wait_for_verdict(Steady(flows.client), Watch(instance_id, log), 7.0, stop)
+
+
+class Changed:
+    """The hook of the connection, and what became of the waiting."""
+
+    def __init__(self, flows: Flows) -> None:
+        self.hook = OrchestrationHook()
+        self.hook.get_conn()
+        self.watch = Watch(flows.ended(flows.run(send("a"))).id, log)
+
+    def wait(self, pause: Callable[[float], None] = lambda _: None) -> str:
+        return wait_for_verdict(self.hook, self.watch, 0.1, pause).verdict
+
+    @property
+    def client_id(self) -> str:
+        return self.hook.get_conn().settings.client_id
+
+
+@pytest.fixture
+def changed(flows, connect_airflow) -> Changed:
+    """One who waits with a client of before the connection was changed."""
+    waiting = Changed(flows)
+    connect_airflow(flows.emulator, login="demo-reader", password="demo-reader")
+    return waiting
+
+
+def test_a_changed_connection_is_taken_up_at_once_after_a_401(flows, changed, caplog):
+    flows.emulator.fault("get_instance", "status", times=2, status=401)
+    assert changed.wait() == "ended"
+    assert changed.client_id == "demo-reader"
+    assert "cannot be read" not in caplog.text
+
+
+def test_a_changed_connection_is_taken_up_after_a_while(flows, changed, monkeypatch):
+    assert changed.wait() == "ended"
+    assert changed.client_id == flows.emulator.client_id
+    monkeypatch.setattr("airflow_provider_orchestration.run.wait.in_worker.CONNECTION_HOLDS", 0.0)
+    assert changed.wait() == "ended"
+    assert changed.client_id == "demo-reader"
+    client = changed.hook.get_conn()
+    assert changed.wait() == "ended"
+    assert changed.hook.get_conn() is client, "nothing was changed since"
+
+
+def test_a_refusal_for_ever_is_a_failed_look(flows, changed):
+    flows.emulator.fault("get_instance", "status", times="always", status=401)
+    assert look_now(changed.hook, changed.watch.instance_id, with_history=False).error is not None
+    flows.emulator.clear_faults()
+    assert changed.wait() == "ended"
+
+
+def test_a_connection_that_cannot_be_read_is_a_failed_look(changed, connect_airflow, flows, monkeypatch, caplog):
+    monkeypatch.setattr("airflow_provider_orchestration.run.wait.in_worker.CONNECTION_HOLDS", 0.0)
+    monkeypatch.delenv("AIRFLOW_CONN_FORMANCE_DEFAULT")
+    assert changed.wait(lambda _: connect_airflow(flows.emulator)) == "ended"
+    assert "cannot be read (the run is not touched by that): AirflowNotFoundException" in caplog.text
+    connect_airflow(flows.emulator, password="")
+    assert changed.wait(lambda _: connect_airflow(flows.emulator)) == "ended"
+
+
+def test_where_airflow_does_not_answer_the_connection_is_used_as_it_was(changed, monkeypatch, caplog):
+    monkeypatch.setattr("airflow_provider_orchestration.run.wait.in_worker.CONNECTION_HOLDS", 0.0)
+
+    def away(_conn_id: str) -> None:
+        raise ConnectionError("Airflow's API server is away")
+
+    monkeypatch.setattr(OrchestrationHook, "get_connection", away)
+    client = changed.hook.get_conn()
+    assert changed.wait() == "ended"
+    assert changed.hook.get_conn() is client
+    assert "it is used as it was" in caplog.text
