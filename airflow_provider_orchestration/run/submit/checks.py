@@ -84,13 +84,10 @@ def check_before_submit(workflow: Workflow, variables: Mapping[str, str], log: l
         )
     check_money(workflow, variables)
     for name in sorted(amount_variables(workflow) & variables.keys()):
-        if not re.fullmatch("[0-9]+", variables[name]):
-            log.warning(
-                "variables: %s = %r is no whole number of the asset's smallest unit (1000 for 10.00 EUR/2), but the "
-                "workflow sends it as an amount: unless this Flows knows better, that stage will fail",
-                name,
-                variables[name],
-            )
+        if not re.fullmatch("[0-9]+", value := variables[name]):
+            what = "negative" if re.fullmatch("-[0-9]+", value) else "no whole number of its asset's smallest unit"
+            log.warning("variables: %s = %s is an amount of the workflow, and %s", name, _shown(value, 40), what)
+            log.warning("an amount is e.g. 1000 for 10.00 EUR/2; unless this Flows knows better, that stage will fail")
     if unknown := sorted(variables.keys() - asked - {RUN_KEY_VARIABLE}):
         log.warning("variables: %s: %s mentions no such variable; sent all the same", listed(unknown, 5), called)
 

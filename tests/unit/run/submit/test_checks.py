@@ -144,7 +144,8 @@ def test_the_run_key_is_never_missing_and_unknown_variables_are_only_warned_of(c
 def test_an_amount_that_is_no_whole_number_is_warned_of(caplog, amount, warned):
     asks = workflow({"send": {"amount": {"amount": "${amount}", "asset": "EUR/2"}, "metadata": {"note": "${note}"}}})
     check_before_submit(asks, {"amount": amount, "note": "10.5"}, log)
-    assert (f"amount = {amount!r} is no whole number of the asset's smallest unit" in caplog.text) is warned
+    what = "negative" if amount == "-5" else "no whole number of its asset's smallest unit"
+    assert (f"amount = {amount!r} is an amount of the workflow, and {what}" in caplog.text) is warned
     assert "note" not in caplog.text
 
 
