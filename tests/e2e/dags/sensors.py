@@ -1,0 +1,67 @@
+"""Sensors that end, or live all their life, in the triggerer; looked at by tests/e2e/test_sensors.py."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import dag, task, task_group
+
+from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
+from airflow_provider_orchestration.sensors.instance import WorkflowInstanceSensor
+
+SEND = {
+    "source": {"account": {"id": "world", "ledger": "default"}},
+    "destination": {"account": {"id": "users:sensors", "ledger": "default"}},
+    "amount": {"amount": "${amount}", "asset": "EUR/2"},
+}
+STAGES = [{"wait_event": {"event": "go"}}, {"send": SEND}]
+WAYS: dict[str, dict[str, Any]] = {"ends": {}, "starts": {"start_from_trigger": True}}
+KINDS: dict[str, dict[str, Any]] = {
+    "green": {},
+    "failed": {},
+    "skipped": {"soft_fail": True},
+    "timeout": {"timeout": 8.0},
+    "called": {"on_success_callback": print},
+}
+NAMES = [f"{kind}_{way}" for kind in KINDS for way in WAYS] + ["mapped_0", "mapped_1", "in_group_0", "in_group_1"]
+
+
+def sensor(task_id: str, **settings: Any) -> Any:
+    """Return a sensor, or one that is to be mapped."""
+    defaults = {"poke_interval": 0.5, "timeout": 200.0, "retries": 2, "retry_delay": timedelta(seconds=1)}
+    arguments = {"task_id": task_id, "deferrable": True, **defaults, **settings}
+    return (
+        WorkflowInstanceSensor(**arguments)
+        if "instance_id" in settings
+        else WorkflowInstanceSensor.partial(**arguments)
+    )
+
+
+@dag(schedule=None)
+def sensors():
+    @task(multiple_outputs=True)
+    def begin():
+        """Start, as somebody else than Airflow, what they wait for."""
+        hook = OrchestrationHook()
+        workflow = hook.create_workflow({"name": "sensors", "stages": STAGES}).id
+        bad = ("failed", "skipped")
+        made = {name: hook.run_workflow(workflow, {} if name.startswith(bad) else {"amount": "1"}).id for name in NAMES}
+        return {
+            **made,
+            "mapped": [made["mapped_0"], made["mapped_1"]],
+            "in_group": [made["in_group_0"], made["in_group_1"]],
+        }
+
+    begun = begin()
+    for way, settings in WAYS.items():
+        for kind, more in KINDS.items():
+            sensor(f"{kind}_{way}", instance_id=begun[f"{kind}_{way}"], **settings, **more)
+    sensor("mapped", start_from_trigger=True).expand(instance_id=begun["mapped"])
+
+    @task_group
+    def group(one):
+        sensor("in_group", instance_id=one, start_from_trigger=True)
+
+    group.expand(one=begun["in_group"])
+
+
+sensors()
