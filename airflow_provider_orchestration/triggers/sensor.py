@@ -17,10 +17,16 @@ from airflow_provider_orchestration.run.words import in_words
 from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+    from airflow.sdk import Context
+    from jinja2 import Environment
 
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.run.wait.watch import Look, Verdict
+
+#: Seconds for which templates may be rendered; a fresh triggerer takes 10 to get its first answer.
+_RENDERING = 60.0
 
 
 class InstanceSensorTrigger(InstanceEndTrigger):
@@ -44,6 +50,7 @@ class InstanceSensorTrigger(InstanceEndTrigger):
     skip: bool
     push: bool
     airflow_timeout: float | None
+    _render_later: Callable[[], object] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -68,6 +75,10 @@ class InstanceSensorTrigger(InstanceEndTrigger):
                 break
         yield event
 
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Leave it to :meth:`run`, which does not wait for ever: not all that a template asks for is answered here."""
+        self._render_later = functools.partial(super().render_template_fields, context, jinja_env)
+
     async def _begin(self, airflow_timeout: float) -> str | None:
         """Do what a worker does before it defers; return why a worker must do it, if so."""
         from airflow_provider_orchestration.run.wait.poller import poller_for
@@ -80,6 +91,13 @@ class InstanceSensorTrigger(InstanceEndTrigger):
         ti: Any = self.task_instance
         if task is not None and ti.map_index < 0 and next(task.iter_mapped_dependants(), None) is not None:
             return "another task is mapped over its result"
+        try:
+            async with asyncio.timeout(_RENDERING):  # noqa: ASYNC100 - greenback awaits what a template asks for
+                self._render_later()
+        except TimeoutError:
+            return f"the triggerer has not rendered its templates for {in_words(_RENDERING)}"
+        except Exception as error:  # noqa: BLE001 - the worker knows more, e.g. the macros of the DAG
+            return f"the triggerer cannot render its templates: {error}"
         try:
             check_id("instance_id", self.instance_id)
             look = await poller_for(self.formance_conn_id).call(self._first_look)

@@ -122,7 +122,7 @@ class TaskLife:
         self.dag_run = DagRun(datetime.now(UTC))
         self.store = StateStore()
         self.try_number = 0
-        self.start_date = self.dag_run.start_date or datetime.now(UTC)
+        self.start_date = datetime.now(UTC)
         self.state: str | None = None
         self.error: BaseException | None = None
         self.xcoms: dict[str, Any] = {}
@@ -149,8 +149,8 @@ class TaskLife:
         """Run one try to its end, deferrals included, and return the task's state."""
         self.try_number += 1
         self.error = None
-        self.start_date = datetime.now(UTC)
         if self.next is None:
+            self.start_date = datetime.now(UTC)
             self.xcoms.clear()
         try:
             result = self._follow(self.first_step())

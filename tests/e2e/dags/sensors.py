@@ -44,24 +44,28 @@ def sensors():
         hook = OrchestrationHook()
         workflow = hook.create_workflow({"name": "sensors", "stages": STAGES}).id
         bad = ("failed", "skipped")
-        made = {name: hook.run_workflow(workflow, {} if name.startswith(bad) else {"amount": "1"}).id for name in NAMES}
-        return {
-            **made,
-            "mapped": [made["mapped_0"], made["mapped_1"]],
-            "in_group": [made["in_group_0"], made["in_group_1"]],
-        }
+        return {name: hook.run_workflow(workflow, {} if name.startswith(bad) else {"amount": "1"}).id for name in NAMES}
+
+    @task
+    def several(begun, name):
+        return [begun[f"{name}_0"], begun[f"{name}_1"]]
 
     begun = begin()
     for way, settings in WAYS.items():
         for kind, more in KINDS.items():
             sensor(f"{kind}_{way}", instance_id=begun[f"{kind}_{way}"], **settings, **more)
-    sensor("mapped", start_from_trigger=True).expand(instance_id=begun["mapped"])
+    sensor("mapped", start_from_trigger=True).expand(instance_id=several.override(task_id="of_mapped")(begun, "mapped"))
 
     @task_group
     def group(one):
-        sensor("in_group", instance_id=one, start_from_trigger=True)
+        # Airflow has no text for `one`: a worker would begin the sensor.
+        sensor(
+            "in_group",
+            instance_id="{{ ti.xcom_pull(task_ids='begin', map_indexes=-1)['in_group_' ~ ti.map_index] }}",
+            start_from_trigger=True,
+        )
 
-    group.expand(one=begun["in_group"])
+    group.expand(one=several.override(task_id="of_group")(begun, "in_group"))
 
 
 sensors()
