@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
     from airflow_provider_orchestration.run.wait.watch import Look, Verdict
 
-#: Seconds for which templates may be rendered; a fresh triggerer takes 10 to get its first answer.
-_RENDERING = 60.0
+#: Seconds for which Airflow may take to answer, here; the first time in a fresh triggerer it takes 10.
+_ANSWER = 60.0
 
 
 class InstanceSensorTrigger(InstanceEndTrigger):
@@ -92,10 +92,10 @@ class InstanceSensorTrigger(InstanceEndTrigger):
         if task is not None and ti.map_index < 0 and next(task.iter_mapped_dependants(), None) is not None:
             return "another task is mapped over its result"
         try:
-            async with asyncio.timeout(_RENDERING):  # noqa: ASYNC100 - greenback awaits what a template asks for
+            async with asyncio.timeout(_ANSWER):  # noqa: ASYNC100 - greenback awaits what a template asks for
                 self._render_later()
         except TimeoutError:
-            return f"the triggerer has not rendered its templates for {in_words(_RENDERING)}"
+            return f"the triggerer has not rendered its templates for {in_words(_ANSWER)}"
         except Exception as error:  # noqa: BLE001 - the worker knows more, e.g. the macros of the DAG
             return f"the triggerer cannot render its templates: {error}"
         try:
@@ -134,8 +134,10 @@ class InstanceSensorTrigger(InstanceEndTrigger):
         if found is None:
             return self._event(verdict.as_event())
         if isinstance(found, dict):
+            if self.push and not await self._push(found):
+                return self._event(verdict.as_event())
             self.log.info("instance %s succeeded; this task ends without a worker", self.instance_id)
-            return TaskSuccessEvent(xcoms={"return_value": found} if self.push else None)
+            return TaskSuccessEvent()
         left = float("inf") if self.deadline is None else self.deadline - time.time()
         if left <= 0:
             return self._failed(verdict, f"timeout of {in_words(self.timeout)} passed; {found}")
@@ -151,6 +153,21 @@ class InstanceSensorTrigger(InstanceEndTrigger):
             self.log.info("this sensor ends in a worker: %s", why)
             return None
         return read_end(client, self.instance_id, verdict, self.log, retries=0)
+
+    async def _push(self, result: dict[str, Any]) -> bool:
+        """Give the result to XCom; tell whether that worked."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        ti: Any = self.task_instance
+        try:
+            names = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
+            async with asyncio.timeout(_ANSWER):
+                # Not by the event: Airflow 3.3 would encode it twice, and who pulls it would get a text.
+                await XCom.aset("return_value", result, **names)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a worker gives it
+            self.log.warning("the result cannot be given to XCom here, a worker does it: %r", error)
+            return False
+        return True
 
     def _failed(self, verdict: Verdict, why: str) -> TriggerEvent:
         if not self.skip:

@@ -61,6 +61,10 @@ def test_success_gives_its_result_without_a_worker(run, way):
     assert "stage 2/2 send: done in" in log
 
 
+def test_other_tasks_get_the_result(run):
+    assert run.xcom("pulled") == dict.fromkeys(WAYS, "succeeded")
+
+
 def test_no_worker_at_all_where_airflow_begins_it(run):
     assert not run.task("green_starts")["pid"]
     assert run.task("green_ends")["pid"]

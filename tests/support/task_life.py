@@ -22,6 +22,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 from airflow.triggers.base import BaseTaskEndEvent, TaskSkippedEvent, TaskSuccessEvent
 from pydantic import JsonValue, TypeAdapter
 
+from tests.support.supervisor import Supervisor
+
 # What Airflow's message to its API server takes as a value: it refuses a tuple.
 _STORABLE: TypeAdapter[Any] = TypeAdapter(JsonValue)
 
@@ -202,7 +204,13 @@ class TaskLife:
 
     def run_trigger(self, trigger: Any) -> Any:
         """Do the triggerer's part for a deferred task: run its trigger and return the event's payload."""
-        return asyncio.run(one_event(trigger))
+        dag_id, run_id, task_id, map_index = self.names
+        trigger.task_instance = TaskInstance(dag_id, run_id, task_id, map_index, self.try_number, self.max_tries, {})
+        supervisor = Supervisor()
+        with supervisor():
+            event = asyncio.run(one_event(trigger))
+        self.xcoms |= supervisor.xcoms
+        return event
 
     @property
     def result(self) -> Any:
@@ -235,18 +243,20 @@ class TaskLife:
             self.deferred_to.append(name)
             event = self.on_event(name, self.run_trigger(trigger))
             if isinstance(event, BaseTaskEndEvent):
-                return self._end_without_a_worker(event)
+                self._end_without_a_worker(event)
+                return None
             self.next = (method, {**(kwargs or {}), "event": event})
             step = self.first_step()
 
-    def _end_without_a_worker(self, event: BaseTaskEndEvent) -> Any:
-        """Do what Airflow does when a trigger ends its task; return the XCom that the task then has."""
+    def _end_without_a_worker(self, event: BaseTaskEndEvent) -> None:
+        """Do what Airflow does when a trigger ends its task."""
         self.ended_by.append(type(event).__name__)
         if isinstance(event, TaskSkippedEvent):
             raise AirflowSkipException("skipped by its trigger")
         # One that fails would be retried, even where no retry can help: no trigger of ours may do it.
         assert isinstance(event, TaskSuccessEvent)
-        return (event.xcoms or {}).get("return_value")
+        # Airflow would encode them twice.
+        assert not event.xcoms
 
 
 def _resume(method: str, kwargs: dict[str, Any], operator: Any, context: dict[str, Any]) -> Any:

@@ -51,9 +51,12 @@ def sensors():
         return [begun[f"{name}_0"], begun[f"{name}_1"]]
 
     begun = begin()
+    green = {}
     for way, settings in WAYS.items():
         for kind, more in KINDS.items():
-            sensor(f"{kind}_{way}", instance_id=begun[f"{kind}_{way}"], **settings, **more)
+            made = sensor(f"{kind}_{way}", instance_id=begun[f"{kind}_{way}"], **settings, **more)
+            if kind == "green":
+                green[way] = made
     sensor("mapped", start_from_trigger=True).expand(instance_id=several.override(task_id="of_mapped")(begun, "mapped"))
 
     @task_group
@@ -66,6 +69,15 @@ def sensors():
         )
 
     group.expand(one=several.override(task_id="of_group")(begun, "in_group"))
+
+    @task(trigger_rule="all_done")
+    def pulled(begun, ti=None):
+        """Return what other tasks get of a sensor that has ended without a worker."""
+        return {way: ti.xcom_pull(task_ids=f"green_{way}")["state"] for way in WAYS}
+
+    after = pulled(begun)
+    for way in WAYS:
+        green[way] >> after
 
 
 sensors()

@@ -18,6 +18,7 @@ from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 from airflow_provider_orchestration.run.wait.watch import Verdict
 from airflow_provider_orchestration.triggers.sensor import InstanceSensorTrigger, who_needs_a_worker
 from tests.support.flows import FAILS, delay, send, unique, wait_event
+from tests.support.supervisor import Supervisor
 from tests.support.task_life import one_event
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -25,11 +26,17 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 def trigger(instance_id: Any, made: type[InstanceSensorTrigger] = InstanceSensorTrigger, **more: Any) -> Any:
     defaults = {"formance_conn_id": "formance_default", "nonce": "n1", "workflow_id": None, "poll_interval": 0.05}
-    return made(**(defaults | {"timeout": 20.0, "deadline": time.time() + 20.0} | more), instance_id=instance_id)
+    one = made(**(defaults | {"timeout": 20.0, "deadline": time.time() + 20.0} | more), instance_id=instance_id)
+    one.task_instance = TI  # type: ignore[assignment]
+    return one
 
 
-def event_of(one: Any) -> Any:
-    return asyncio.run(one_event(one))
+TI = SimpleNamespace(dag_id="d", run_id="r", task_id="wait", map_index=-1)
+
+
+def event_of(one: Any, supervisor: Supervisor | None = None) -> Any:
+    with (supervisor or Supervisor())():
+        return asyncio.run(one_event(one))
 
 
 def test_serialisation_makes_the_same_trigger_again():
@@ -40,10 +47,9 @@ def test_serialisation_makes_the_same_trigger_again():
 
 def test_success_ends_the_task_with_the_result(flows, said):
     instance_id = flows.run(send(key=False), delay(0.5))
-    event = event_of(trigger(instance_id))
-    assert isinstance(event, TaskSuccessEvent)
-    assert event.xcoms is not None
-    result: Any = event.xcoms["return_value"]
+    supervisor = Supervisor()
+    assert isinstance(event_of(trigger(instance_id), supervisor), TaskSuccessEvent)
+    result = supervisor.xcoms["return_value"]
     assert (result["instance_id"], result["state"]) == (instance_id, "succeeded")
     assert result["transactions"][0]["postings"][0]["amount"] == "100"
     assert said.having("stage 1/2 send: done in")
@@ -51,9 +57,15 @@ def test_success_ends_the_task_with_the_result(flows, said):
 
 
 def test_no_xcom_where_none_is_wanted(flows):
-    event = event_of(trigger(flows.run(delay(0.1)), push=False))
-    assert isinstance(event, TaskSuccessEvent)
-    assert event.xcoms is None
+    supervisor = Supervisor()
+    assert isinstance(event_of(trigger(flows.run(delay(0.1)), push=False), supervisor), TaskSuccessEvent)
+    assert supervisor.xcoms == {}
+
+
+def test_a_result_that_cannot_be_given_to_xcom_is_for_a_worker(flows, said):
+    event = event_of(trigger(flows.run(delay(0.1))), Supervisor(OSError("away")))
+    assert event["verdict"] == "ended"
+    assert said.having("the result cannot be given to XCom here, a worker does it: OSError('away')", "warning")
 
 
 @pytest.mark.parametrize(
