@@ -15,6 +15,7 @@ from airflow.listeners import hookimpl
 from airflow.sdk.listener import get_listener_manager
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
+from airflow_provider_orchestration.run.wait.poller import poller_for
 from airflow_provider_orchestration.run.wait.watch import Verdict
 from airflow_provider_orchestration.triggers.sensor import InstanceSensorTrigger, who_needs_a_worker
 from tests.support.flows import FAILS, delay, send, unique, wait_event
@@ -119,6 +120,22 @@ def test_an_end_that_can_never_be_read_is_no_success(flows):
     one = trigger(flows.ended(flows.run(delay(0.1))).id, SaidToEnd, deadline=time.time() + 0.4)
     one.fails = lambda: flows.emulator.fault("get_instance", "status", -1, status=503)
     assert event_of(one)["verdict"] == "ended"
+
+
+class StoodStill(InstanceSensorTrigger):
+    """Its process was paused while it waited: the task may have been cleared since, and be at its next try."""
+
+    async def _verdict(self) -> Verdict:
+        verdict = await super()._verdict()
+        poller_for(self.formance_conn_id).pulse._latest = time.time() - 60
+        return verdict
+
+
+def test_a_process_that_stood_still_gives_no_result(flows, said):
+    supervisor = Supervisor()
+    assert event_of(trigger(flows.run(delay(0.1)), StoodStill), supervisor)["verdict"] == "ended"
+    assert supervisor.xcoms == {}
+    assert said.having("this process stood still for a while", "warning")
 
 
 @pytest.fixture
