@@ -18,22 +18,18 @@ from airflow.sdk.exceptions import (
 
 from airflow_provider_orchestration.api.inputs import check_id
 from airflow_provider_orchestration.exceptions import (
-    FlowsApiError,
-    InstanceFailedError,
-    InvalidInputError,
     NotFoundError,
 )
 from airflow_provider_orchestration.run.durations import Duration, seconds_of
 from airflow_provider_orchestration.run.judge.failing import task_failures
 from airflow_provider_orchestration.run.judge.outcome import Outcome, State, judge, sign_of_death
-from airflow_provider_orchestration.run.judge.reading import read_instance
-from airflow_provider_orchestration.run.judge.result import result_of, with_transactions
-from airflow_provider_orchestration.run.judge.stages import failure
 from airflow_provider_orchestration.run.submit.door import OneDoor
 from airflow_provider_orchestration.run.templates import TextFields
+from airflow_provider_orchestration.run.wait.ending import read_end, result_of_success, unknown_instance
 from airflow_provider_orchestration.run.wait.in_worker import look_now
 from airflow_provider_orchestration.run.wait.watch import Verdict, Watch
 from airflow_provider_orchestration.run.words import in_words
+from airflow_provider_orchestration.sensors.in_triggerer import NOT_FOUND_LOOKS, begin_in_triggerer, trigger_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,8 +41,7 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
     from airflow_provider_orchestration.run.wait.watch import Look
 
-#: Looks that must all say "no such instance" before it is believed: a new instance is not found for a moment.
-_NOT_FOUND_LOOKS = 3
+#: Seconds before an instance that was not found is looked for again: a new one is not found for a moment.
 _NOT_FOUND_PAUSE = 2.0
 
 
@@ -66,6 +61,20 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
     :param poke_interval: duration between two looks (seconds, ``timedelta``, ``pendulum.Duration``). Default 10 s.
     :param deferrable: wait in the triggerer. Default ``[operators] default_deferrable``.
     :param formance_conn_id: the Airflow connection. Default ``formance_default``.
+    :param end_from_trigger: of a deferrable sensor: the triggerer itself ends the task where the instance succeeded, or
+        where it is to be skipped; it needs no second execution in a worker. Default True. What is told then stands in
+        the triggerer's part of the log, and Airflow does not count the worker's metrics (``task.duration``). A worker
+        ends it all the same where something would be missed: failures and timeouts (so that retries stay as they are),
+        ``on_success_callback``, ``on_skipped_callback``, ``outlets``, ``multiple_outputs``, ``post_execute``, a task
+        that is mapped over the result, a subclass with its own methods, listeners and ``[core] xcom_backend``.
+    :param start_from_trigger: of a deferrable sensor: Airflow begins it in the triggerer, without a worker. Default
+        False, for Airflow then reads the whole DAG again for each one (slow in a DAG of hundreds of tasks), shows no
+        rendered fields, keeps the XCom of an earlier try until the sensor is green again, and calls the trigger off at
+        ``execution_timeout`` (the sensor then goes on in a worker). ``timeout`` counts from the beginning all the same.
+        Not for a mapped sensor (Airflow begins it in a worker), nor where ``instance_id`` is no text,
+        ``end_from_trigger`` is off, or ``on_execute_callback``, ``pre_execute``, ``inlets``, ``map_index_template``, or
+        one of the above would be missed: a worker begins it.
+    :raises ValueError: ``start_from_trigger`` of a sensor that is not deferrable.
     """
 
     template_fields: Sequence[str] = ("instance_id", "formance_conn_id")
@@ -79,6 +88,8 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
         formance_conn_id: str = "formance_default",
         deferrable: bool | None = None,
         poke_interval: Duration = 10.0,
+        end_from_trigger: bool = True,
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         # Before Airflow's own check, whose text names neither the argument nor the value where that is a NaN.
@@ -89,7 +100,13 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = deferrable
+        self.end_from_trigger = end_from_trigger
         self._workflow_id: str | None = None
+        if start_from_trigger:
+            if not deferrable:
+                raise ValueError("start_from_trigger=True needs deferrable=True: there is no other way to wait there")
+            self.start_trigger_args = begin_in_triggerer(self)
+            self.start_from_trigger = self.start_trigger_args is not None
 
     def execute(self, context: Context) -> Any:
         """Wait in the worker, or look once and then wait in the triggerer."""
@@ -97,12 +114,22 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
             # Airflow's own `never_fail` lets a timeout fail in the worker.
             with self._skip_instead():
                 return super().execute(context)
-        deadline = time.time() + self.timeout
+        deadline = self._began(context) + self.timeout
         with self._skip_instead():
             first = self.poke(context)
-        if isinstance(first, PokeReturnValue):
-            return first.xcom_value
+            if isinstance(first, PokeReturnValue):
+                return first.xcom_value
+            if time.time() >= deadline:
+                raise self._timed_out(f"instance {self.instance_id} is not known to have ended")
         return self._defer(deadline, context)
+
+    def _began(self, context: Context) -> float:
+        """Return the epoch seconds at which this try began: in a trigger that Airflow began itself, or now."""
+        if not (self.handed_over and self.start_trigger_args):
+            return time.time()
+        ti: Any = context["ti"]
+        # A resume keeps it.
+        return float(ti.start_date.timestamp())
 
     @contextlib.contextmanager
     def _skip_instead(self) -> Iterator[None]:
@@ -117,20 +144,10 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
             raise
 
     def _defer(self, deadline: float, context: Context) -> NoReturn:
-        from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
-
+        trigger_class, arguments = trigger_of(self, context)
         self.wait_in_triggerer(
             context,
-            InstanceEndTrigger(
-                formance_conn_id=self.formance_conn_id,
-                instance_id=self.instance_id,
-                workflow_id=self._workflow_id,
-                poll_interval=self.poke_interval,
-                deadline=deadline,
-                not_found_after=_NOT_FOUND_LOOKS,
-                exponential_backoff=self.exponential_backoff,
-                longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
-            ),
+            trigger_class(**arguments, workflow_id=self._workflow_id, deadline=deadline),
             "execute_complete",
             {"deadline": deadline},
         )
@@ -146,7 +163,7 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
             outcome = judge(look.instance)
             if verdict is not None and verdict.verdict == "dead":
                 outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
-            return PokeReturnValue(True, self._result(look.instance, outcome)) if outcome.ended else False
+            return self._ended(look.instance, outcome) if outcome.ended else False
 
     def execute_complete(self, context: Context, deadline: float = 0.0, event: object = None) -> dict[str, Any]:
         """
@@ -156,21 +173,12 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
         """
         with self._skip_instead(), task_failures(self.log):
             verdict = Verdict.from_event(event, self.instance_id)
-            if verdict.verdict == "not_found":
-                raise self._unknown(verdict.error)
-            try:
-                instance, outcome = read_instance(self._client, self.instance_id)
-            except FlowsApiError as error:
-                why = f"instance {self.instance_id} cannot be read now: {error}"
-            else:
-                if verdict.verdict == "dead" and not outcome.ended:
-                    outcome = Outcome(State.DEAD, verdict.stage, verdict.error)
-                if outcome.ended:
-                    return self._result(instance, outcome)
-                why = f"instance {self.instance_id} goes on"
+            found = read_end(self._client, self.instance_id, verdict, self.log)
+            if isinstance(found, dict):
+                return found
             if time.time() >= deadline:
-                raise AirflowSensorTimeout(f"timeout of {in_words(self.timeout)} passed; {why}")
-        self.log.warning("it was said to be over (%s), but %s; waiting again", verdict.verdict, why)
+                raise self._timed_out(found)
+        self.log.warning("it was said to be over (%s), but %s; waiting again", verdict.verdict, found)
         # The triggerer may read what cannot be read from here, and would come back at once.
         time.sleep(max(0.0, min(self.poke_interval, deadline - time.time())))  # noqa: TID251 - as a sensor in the worker does
         return self._defer(deadline, context)
@@ -179,7 +187,7 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
         """Look, again for a moment where there is no such instance or it seems dead: neither is believed at once."""
         # A rescheduled sensor is a new process each time, and remembers no earlier look.
         seems_dead = False
-        for attempt in range(_NOT_FOUND_LOOKS):
+        for attempt in range(NOT_FOUND_LOOKS):
             with_history = self.reschedule or self._watch.wants_history
             look = look_now(self._hook, self.instance_id, with_history=with_history)
             not_found = isinstance(look.error, NotFoundError)
@@ -188,8 +196,8 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
             )
             if not not_found and (not dying or seems_dead):
                 return look
-            if not_found and attempt == _NOT_FOUND_LOOKS - 1:
-                raise self._unknown(str(look.error))
+            if not_found and attempt == NOT_FOUND_LOOKS - 1:
+                raise unknown_instance(self.instance_id, str(look.error))
             if dying:
                 seems_dead = True
                 self._watch.take(look)
@@ -212,13 +220,8 @@ class WorkflowInstanceSensor(OneDoor, TextFields, BaseSensorOperator):
     def _client(self) -> FlowsClient:
         return self._hook.get_conn()
 
-    def _unknown(self, error: str | None) -> InvalidInputError:
-        return InvalidInputError(f"instance_id: the stack knows no instance {self.instance_id!r}: {error}")
+    def _ended(self, instance: Instance, outcome: Outcome) -> PokeReturnValue:
+        return PokeReturnValue(True, result_of_success(instance, outcome, self._client, self.log))
 
-    def _result(self, instance: Instance, outcome: Outcome) -> dict[str, Any]:
-        result = with_transactions(result_of(instance, outcome), self._client, self.log)
-        if outcome.state is not State.SUCCEEDED:
-            raise InstanceFailedError(
-                f"instance {instance.id} {outcome.state}: {failure(instance, outcome)}", instance_id=instance.id
-            )
-        return result
+    def _timed_out(self, why: str) -> AirflowSensorTimeout:
+        return AirflowSensorTimeout(f"timeout of {in_words(self.timeout)} passed; {why}")

@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_orchestration.run.wait.watch import Watch
+    from airflow_provider_orchestration.run.wait.watch import Verdict, Watch
 
 
 class _FormanceTrigger(BaseTrigger):
@@ -104,6 +104,10 @@ class InstanceEndTrigger(_FormanceTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event."""
+        verdict = await self._verdict()
+        yield self._event(verdict.as_event())
+
+    async def _verdict(self) -> Verdict:
         from airflow_provider_orchestration.run.wait.poller import poller_for
         from airflow_provider_orchestration.run.wait.waiters import Interval
         from airflow_provider_orchestration.run.wait.watch import Verdict
@@ -111,10 +115,9 @@ class InstanceEndTrigger(_FormanceTrigger):
         try:
             async with asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.time())):
                 interval = Interval(self.poll_interval, self.exponential_backoff, self.longest_interval)
-                verdict = await poller_for(self.formance_conn_id).wait(self._watch(), self.workflow_id, interval)
+                return await poller_for(self.formance_conn_id).wait(self._watch(), self.workflow_id, interval)
         except TimeoutError:
-            verdict = Verdict("deadline", self.instance_id)
-        yield self._event(verdict.as_event())
+            return Verdict("deadline", self.instance_id)
 
     def _watch(self) -> Watch:
         from airflow_provider_orchestration.run.wait.watch import Watch

@@ -144,7 +144,7 @@ def for_readme(figures: dict[str, Any]) -> str:
         ),
     ]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    notes = [_of_collections(figures), _of_triggerer(figures.get("triggerer"))]
+    notes = [_of_collections(figures), _of_triggerer(figures.get("triggerer")), _of_sensors(figures)]
     return "\n\n".join(
         [table, *(textwrap.fill(" ".join(note.split()), 120, break_long_words=False) for note in notes if note)]
     )
@@ -175,3 +175,20 @@ def _of_triggerer(found: dict[str, float] | None) -> str:
         {found["memory_before"] / MEGA:.0f} to {found["memory"] / MEGA:.0f} MB; it said {blocked} that its event loop
         was blocked.
     """
+
+
+def _of_sensors(figures: dict[str, Any]) -> str:
+    kinds = {
+        "sensor_in_workers": "begin and end in workers",
+        "sensor": "end in the triggerer",
+        "sensor_started": "need no worker",
+    }
+    found = {words: one for kind, words in kinds.items() if (one := figures.get(f"triggerer_{kind}"))}
+    if not found:
+        return ""
+    told = "; ".join(
+        f"{one['tasks']:,} that {words}: {one['executions_in_workers']:,} executions in workers, all wait after "
+        f"{one['until_all_wait']:.0f} s, green {one['from_ends_to_green']:.0f} s after their ends"
+        for words, one in found.items()
+    )
+    return f"Sensors there (`--kind`): {told}."

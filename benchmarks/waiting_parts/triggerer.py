@@ -3,9 +3,13 @@ A real Airflow with one mapped task whose many runs wait in one triggerer at the
 
 ``python -m benchmarks.waiting_parts.triggerer``; not among those of ``make bench``, as it takes half an hour: each run
 costs two executions of a task in a worker, which are what takes the time. ``--tasks 2000`` by default; PostgreSQL, of
-which TEST_POSTGRES_URL names an empty database, is better at it than SQLite. Tells how long it takes until all wait and
-until all have ended, the memory of the triggerer, and how often it says that its event loop was blocked (on a busy
-machine for want of a core, too); keeps it in docs/waiting.json. Exits 1 where a task fails or a run was started twice.
+which TEST_POSTGRES_URL names an empty database, is better at it than SQLite. ``--kind`` says what waits: ``run`` (the
+operator; the default), or a sensor that begins and ends in a worker (``sensor_in_workers``), ends in the triggerer
+(``sensor``), or needs no worker at all (``sensor_started``, in a mapped group of tasks).
+
+Tells how many executions there were in workers, how long it takes until all wait and until all have ended, the memory
+of the triggerer, and how often it says that its event loop was blocked (on a busy machine for want of a core, too);
+keeps it in docs/waiting.json. Exits 1 where a task fails or a run was started twice.
 """
 
 from __future__ import annotations
@@ -34,6 +38,9 @@ FIGURES = ROOT / "docs" / "waiting.json"
 DAGS = Path(__file__).parent / "dags"
 DAG = "waiting_mapped"
 WORKFLOW = {"name": DAG, "stages": [{"wait_event": {"event": "go"}}, {"noop": {}}]}
+KINDS = ("run", "sensor_in_workers", "sensor", "sensor_started")
+#: What the scheduler's log says of each execution in a worker.
+EXECUTED = "Received executor event with state success"
 #: Seconds for which requests are counted while all wait.
 WINDOW = 30.0
 
@@ -42,21 +49,27 @@ def main() -> int:
     """Run it, print, and return 0 if all went well."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=2000)
-    tasks = parser.parse_args().tasks
+    parser.add_argument("--kind", choices=KINDS, default="run")
+    asked = parser.parse_args()
+    tasks = asked.tasks
     # A triggerer keeps a log file open for each task that waits.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with EmulatorProcess() as emulator:
-        found = _run(tasks, emulator)
+        found = _run(tasks, asked.kind, emulator)
     for name, value in found.items():
         print(f"{name}: {value / 2**20:.0f} MB" if name.startswith("memory") else f"{name}: {value:.4g}")
     if tasks >= 2000:
         figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-        FIGURES.write_text(json.dumps(figures | {"triggerer": found}, indent=1) + "\n")
+        FIGURES.write_text(json.dumps(figures | {_name(asked.kind): found}, indent=1) + "\n")
     return 0 if found["green"] == found["runs"] == tasks else 1
 
 
-def _run(tasks: int, emulator: EmulatorProcess) -> dict[str, Any]:
+def _name(kind: str) -> str:
+    return "triggerer" if kind == "run" else f"triggerer_{kind}"
+
+
+def _run(tasks: int, kind: str, emulator: EmulatorProcess) -> dict[str, Any]:
     settings = ClientSettings(
         base_url=emulator.flows_url,
         token_url=emulator.token_url,
@@ -65,6 +78,7 @@ def _run(tasks: int, emulator: EmulatorProcess) -> dict[str, Any]:
     )
     env = {
         "WAITING_TASKS": str(tasks),
+        "WAITING_KIND": kind,
         "AIRFLOW__TRIGGERER__CAPACITY": str(tasks + 100),
         "AIRFLOW__CORE__MAX_MAP_LENGTH": str(tasks),
         # More workers than cores: the scheduler looks at all tasks of the run before it hands out the next few.
@@ -73,7 +87,8 @@ def _run(tasks: int, emulator: EmulatorProcess) -> dict[str, Any]:
     database = os.environ.get("TEST_POSTGRES_URL")
     airflow = AirflowStack([DAGS], env=env, say=print, sql_alchemy_conn=database)
     with FlowsClient(settings) as client, airflow as stack:
-        client.create_workflow(WORKFLOW)
+        workflow_id = client.create_workflow(WORKFLOW).id
+        conf = {"instances": _instances(client, workflow_id, tasks)} if kind != "run" else None
         stack.api.add_connection(
             "formance_default",
             "formance",
@@ -85,7 +100,7 @@ def _run(tasks: int, emulator: EmulatorProcess) -> dict[str, Any]:
         triggerer = stack.components["triggerer"]
         before = _memory(triggerer.pid)
         began = time.monotonic()
-        run_id = stack.api.trigger(DAG)
+        run_id = stack.api.trigger(DAG, conf)
         _watch(stack, run_id, tasks, ["deferred"])
         all_wait = time.monotonic()
         # A look at what waiting asks for.
@@ -100,11 +115,14 @@ def _run(tasks: int, emulator: EmulatorProcess) -> dict[str, Any]:
         _watch(stack, run_id, tasks, ["success", "failed"])
         ended = time.monotonic()
         green = _count(stack, run_id, ["success"])
+        time.sleep(5)  # noqa: TID251 - the scheduler hears of the last ones
+        executed = stack.components["scheduler"].log.read_text(errors="replace").count(EXECUTED)
         blocked = triggerer.log.read_text(errors="replace").count("thread was blocked")
     return {
         "tasks": tasks,
         "green": green,
         "runs": len(emulator.runs()),
+        "executions_in_workers": executed,
         "until_all_wait": all_wait - began,
         "from_ends_to_green": ended - sent,
         "from_start_to_end": ended - began - (sent - all_wait),
@@ -114,6 +132,12 @@ def _run(tasks: int, emulator: EmulatorProcess) -> dict[str, Any]:
         "memory_before": before,
         "blocked": blocked,
     }
+
+
+def _instances(client: FlowsClient, workflow_id: str, number: int) -> list[str]:
+    """Start what sensors wait for."""
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(lambda _: client.run_workflow(workflow_id, {}).id, range(number)))
 
 
 def _watch(stack: AirflowStack, run_id: str, tasks: int, states: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,9 +19,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+from airflow.triggers.base import BaseTaskEndEvent, TaskSkippedEvent, TaskSuccessEvent
 from pydantic import JsonValue, TypeAdapter
 
 from airflow_provider_orchestration.exceptions import FormanceError
+from tests.support.supervisor import Supervisor
 
 # What Airflow's message to its API server takes as a value: it refuses a tuple.
 _STORABLE: TypeAdapter[Any] = TypeAdapter(JsonValue)
@@ -81,6 +84,7 @@ class TaskInstance:
     try_number: int
     max_tries: int
     xcoms: dict[str, Any]
+    start_date: datetime | None = None
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep an XCom, which must be JSON."""
@@ -121,10 +125,13 @@ class TaskLife:
         self.dag_run = DagRun(datetime.now(UTC))
         self.store = StateStore()
         self.try_number = 0
+        self.start_date = datetime.now(UTC)
         self.state: str | None = None
         self.error: BaseException | None = None
         self.xcoms: dict[str, Any] = {}
         self.deferred_to: list[str] = []
+        #: The events by which triggers ended the task without a worker.
+        self.ended_by: list[str] = []
         #: Where Airflow goes on, and with what: after a deferral, and on the try after a clear of a running task that
         #: had been resumed (shown on a real Airflow by tests/e2e/test_resumes.py).
         self.next: tuple[str, dict[str, Any]] | None = None
@@ -135,7 +142,9 @@ class TaskLife:
         """Begin a new execution and return its context."""
         self.store.current += 1
         dag_id, run_id, task_id, map_index = self.names
-        ti = TaskInstance(dag_id, run_id, task_id, map_index, self.try_number, self.max_tries, self.xcoms)
+        ti = TaskInstance(
+            dag_id, run_id, task_id, map_index, self.try_number, self.max_tries, self.xcoms, self.start_date
+        )
         dag_run = dataclasses.replace(self.dag_run)
         return {"ti": ti, "dag_run": dag_run, "task_state_store": self.store.accessor(self.store.current)}
 
@@ -144,6 +153,7 @@ class TaskLife:
         self.try_number += 1
         self.error = None
         if self.next is None:
+            self.start_date = datetime.now(UTC)
             self.xcoms.clear()
         try:
             result = self._follow(self.first_step())
@@ -195,7 +205,13 @@ class TaskLife:
 
     def run_trigger(self, trigger: Any) -> Any:
         """Do the triggerer's part for a deferred task: run its trigger and return the event's payload."""
-        return asyncio.run(one_event(trigger))
+        dag_id, run_id, task_id, map_index = self.names
+        trigger.task_instance = TaskInstance(dag_id, run_id, task_id, map_index, self.try_number, self.max_tries, {})
+        supervisor = Supervisor()
+        with supervisor():
+            event = asyncio.run(one_event(trigger))
+        self.xcoms |= supervisor.xcoms
+        return event
 
     @property
     def result(self) -> Any:
@@ -209,17 +225,39 @@ class TaskLife:
 
     def _follow(self, step: Step) -> Any:
         while True:
+            operator = self.make_operator()
             try:
-                return step(self.make_operator(), self.context())
+                if self.next is not None or not getattr(operator, "start_from_trigger", False):
+                    return step(operator, self.context())
+                args = operator.start_trigger_args
+                module, _, name = args.trigger_cls.rpartition(".")
+                trigger = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(args.trigger_kwargs)))
+                trigger.timeout_after = self.start_date + args.timeout
+                method, kwargs = args.next_method, args.next_kwargs
             except TaskDeferred as deferred:
                 class_path, arguments = deferred.trigger.serialize()
                 trigger_class = type(deferred.trigger)
                 assert class_path == f"{trigger_class.__module__}.{trigger_class.__qualname__}"
                 trigger = trigger_class(**json.loads(json.dumps(arguments)))
-                self.deferred_to.append(trigger_class.__name__)
-                event = self.on_event(trigger_class.__name__, self.run_trigger(trigger))
-                self.next = (deferred.method_name, {**(deferred.kwargs or {}), "event": event})
-                step = self.first_step()
+                method, kwargs = deferred.method_name, deferred.kwargs
+            name = type(trigger).__name__
+            self.deferred_to.append(name)
+            event = self.on_event(name, self.run_trigger(trigger))
+            if isinstance(event, BaseTaskEndEvent):
+                self._end_without_a_worker(event)
+                return None
+            self.next = (method, {**(kwargs or {}), "event": event})
+            step = self.first_step()
+
+    def _end_without_a_worker(self, event: BaseTaskEndEvent) -> None:
+        """Do what Airflow does when a trigger ends its task."""
+        self.ended_by.append(type(event).__name__)
+        if isinstance(event, TaskSkippedEvent):
+            raise AirflowSkipException("skipped by its trigger")
+        # One that fails would be retried, even where no retry can help: no trigger of ours may do it.
+        assert isinstance(event, TaskSuccessEvent)
+        # Airflow would encode them twice.
+        assert not event.xcoms
 
 
 def _resume(method: str, kwargs: dict[str, Any], operator: Any, context: dict[str, Any]) -> Any:
@@ -233,8 +271,10 @@ def told(error: BaseException | None) -> str:
 
 
 async def one_event(trigger: Any) -> Any:
-    """Return the payload of the one event that a trigger yields."""
-    events = [event.payload async for event in trigger.run()]
+    """Return the payload of the one event that a trigger yields, or the event itself where it ends the task."""
+    events = [event async for event in trigger.run()]
     assert len(events) == 1, events
     await asyncio.sleep(0)
-    return json.loads(json.dumps(events[0]))
+    if isinstance(events[0], BaseTaskEndEvent):
+        return type(events[0]).model_validate_json(events[0].model_dump_json())
+    return json.loads(json.dumps(events[0].payload))

@@ -26,6 +26,8 @@ else:
 
 #: What Airflow calls to let a task fail whose trigger failed.
 _FAIL = "__fail__"
+#: What a trigger that Airflow began without a worker (``start_from_trigger``) names to begin in one.
+BEGIN = "execute"
 #: How often one try begins anew; then it fails, for a trigger that is always wrong must not let it go round for ever.
 _TIMES = 3
 
@@ -49,6 +51,8 @@ class OneDoor(_Base):
     came_back: bool = False
     #: The argument that bounds the waiting also while the task is deferred.
     ends_waiting: ClassVar[str] = "run_timeout"
+    #: Whether Airflow's own trigger (``start_from_trigger``) waited first in this try, and hands over to this worker.
+    handed_over: bool = False
     _anew: int = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -91,6 +95,9 @@ class OneDoor(_Base):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on at the method that a deferral of this very try named; else begin anew."""
         self.came_back = True
+        if next_method == BEGIN:
+            self.handed_over = True
+            return self.execute(context)
         kwargs = next_kwargs or {}
         try:
             deferral = RecordStore(context, outlives_success=False).read(Deferral)
@@ -101,6 +108,8 @@ class OneDoor(_Base):
         why = why_no_resume(context, deferral, next_method, kwargs)
         if why is None:
             return super().resume_execution(next_method, kwargs, context)
+        # No worker has deferred: that trigger was Airflow's own.
+        self.handed_over = deferral is None and next_method == _FAIL
         if deferral is not None and _is_of(deferral, context):
             self._anew = deferral.anew + 1
         said = f"Airflow resumed this task at {next_method}, but {why}"

@@ -53,7 +53,11 @@ def resumes():
         )
     for task_id in ("sensor_green", "sensor_red"):
         WorkflowInstanceSensor(
-            instance_id=_of(task_id, "instance_id"), poke_interval=0.5, timeout=200.0, **_settings(task_id)
+            instance_id=_of(task_id, "instance_id"),
+            poke_interval=0.5,
+            timeout=200.0,
+            end_from_trigger=False,
+            **_settings(task_id),
         )
 
 

@@ -16,8 +16,18 @@ from tests.support.flows import FAILS, delay, send, unique, wait_event
 from tests.support.task_life import TaskLife
 
 pytestmark = pytest.mark.usefixtures("impatient")
-MODES = [{"mode": "poke"}, {"mode": "poke", "deferrable": True}]
-mode = pytest.mark.parametrize("mode", MODES, ids=["poke", "deferrable"])
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "deferrable": {"deferrable": True},
+    "ends in a worker": {"deferrable": True, "end_from_trigger": False},
+    "starts in the triggerer": {"deferrable": True, "start_from_trigger": True},
+}
+mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+WITHOUT_A_WORKER = ("deferrable", "starts in the triggerer")
+
+
+def ends_without_a_worker(mode: dict[str, Any]) -> bool:
+    return bool(mode.get("deferrable")) and mode.get("end_from_trigger", True)
 
 
 def sensor(instance_id: Any, **arguments: Any) -> WorkflowInstanceSensor:
@@ -37,7 +47,13 @@ def test_succeeds_with_the_result(flows, mode):
     assert task.result["instance_id"] == instance_id
     assert task.result["state"] == "succeeded"
     assert task.result["transactions"][0]["postings"][0]["amount"] == "100"
-    assert task.deferred_to == (["InstanceEndTrigger"] if mode.get("deferrable") else [])
+    waits_by = "InstanceSensorTrigger" if ends_without_a_worker(mode) else "InstanceEndTrigger"
+    assert task.deferred_to == ([waits_by] if mode.get("deferrable") else [])
+    assert task.ended_by == (["TaskSuccessEvent"] if ends_without_a_worker(mode) else [])
+    # Its own execution, and that after its trigger.
+    assert task.store.current == {"poke": 1}.get(mode.get("mode"), 1 + (not ends_without_a_worker(mode))) - bool(
+        mode.get("start_from_trigger")
+    )
 
 
 @mode
@@ -52,8 +68,9 @@ def test_failed_instance_fails_without_a_retry(flows, mode):
 @mode
 @pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
 def test_failed_instance_is_skipped_where_wanted(flows, mode, option):
-    task = life(flows.run(delay(0.2), FAILS, amount=""), **mode, **{option: True})
+    task = life(flows.run(delay(1), FAILS, amount=""), **mode, **{option: True})
     assert task.execute() == "skipped"
+    assert task.ended_by == (["TaskSkippedEvent"] if ends_without_a_worker(mode) else [])
 
 
 @mode
@@ -272,7 +289,7 @@ def test_an_event_that_lies_is_no_success(flows):
 
 def test_an_end_that_cannot_be_read_in_the_worker_is_waited_for(flows):
     instance_id = flows.run(delay(0.2))
-    task = life(instance_id, deferrable=True)
+    task = life(instance_id, deferrable=True, end_from_trigger=False)
 
     def break_reads_once(_trigger: str, event: Any) -> Any:
         if len(task.deferred_to) == 1:
