@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_orchestration.run.submit.recovery import Search
     from airflow_provider_orchestration.run.submit.submission import TaskRun
 
+#: Seconds that the last look may take.
+_LAST_LOOK = 30.0
+
 
 class RecoversRuns(FormanceOperator):
     """The part of :class:`~.run_workflow.RunWorkflowOperator` that finds a run again."""
@@ -67,26 +70,28 @@ class RecoversRuns(FormanceOperator):
                 ),
                 "execute_recovery",
             )
-        while (found := self._look_for(search)) is None and time.time() < until:
-            self.pause(min(self.poll_interval, max(0.0, until - time.time())), context)
+        while (found := self._look_for(search, until)) is None and time.time() < until:
+            wait = max(self.poll_interval, search.retry_after)
+            self.pause(min(wait, max(0.0, until - time.time())), context)
         return self._found(run, found, context)
 
-    def _look_for(self, search: Search) -> str | None:
-        """Look once, with the connection as it is now; one that cannot be read again is a failed look."""
-        from airflow_provider_orchestration.run.submit.recovery import Scanned
+    def _look_for(self, search: Search, until: float) -> str | None:
+        """Look once, until an epoch second, with the connection as it is; one that cannot be read is a failed look."""
+        from airflow_provider_orchestration.run.submit.recovery import not_scanned
         from airflow_provider_orchestration.run.wait.in_worker import call_renewed
 
         self.hook.get_conn()  # one that never could be read is no look: the task fails, with a retry
         try:
-            return call_renewed(self.hook, search.look)
+            return call_renewed(self.hook, lambda client: search.look(client, until))
         except FormanceError as error:
-            return search.take(Scanned(error=str(error)))
+            return search.take(not_scanned(error))
 
     def _found(self, run: TaskRun, instance_id: str | None, context: Context) -> dict[str, Any]:
         if instance_id is None:
             # One look more: that of the triggerer may be minutes ago, and where none can prove anything, a person needs
             # the candidates.
             search = run.search()
-            if (instance_id := self._look_for(search)) is None:
+            until = time.time() + min(self.recovery_timeout, _LAST_LOOK)
+            if (instance_id := self._look_for(search, until)) is None:
                 raise run.give_up(search)
         return self._follow(run, run.recovered(instance_id), context)

@@ -7,12 +7,20 @@ Nothing found is never proof that nothing was submitted: a POST that timed out c
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_orchestration.exceptions import FlowsApiError, FormanceError, NotFoundError
+from airflow_provider_orchestration.exceptions import (
+    AuthenticationError,
+    FlowsApiError,
+    FormanceError,
+    NotConnectedError,
+    NotFoundError,
+    RateLimitedError,
+)
 from airflow_provider_orchestration.run.definition import strings_in
 from airflow_provider_orchestration.run.words import wrapped
 
@@ -26,6 +34,12 @@ if TYPE_CHECKING:
 CLOCK_MARGIN = 30.0
 #: Seconds after which a history that is not found is one that the engine has forgotten, not one that has yet to begin.
 HISTORY_BEGINS_WITHIN = 600.0
+#: Seconds that a look may take where less is left: the last one is to see something, too.
+SHORTEST_LOOK = 5.0
+#: Seconds of ``Retry-After`` that are kept at the most.
+LONGEST_RETRY_AFTER = 300.0
+#: Errors that the next read would meet, too: they end a look.
+_CONCERNS_ALL = (AuthenticationError, NotConnectedError, RateLimitedError)
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,14 @@ class Scanned:
 
     candidates: Sequence[Candidate] = ()
     error: str | None = None
+    #: Seconds for which the server wants to be left alone.
+    retry_after: float = 0.0
+
+
+def not_scanned(error: Exception) -> Scanned:
+    """Return what a look that failed has seen."""
+    wanted = getattr(error, "retry_after", None) or 0.0
+    return Scanned(error=str(error), retry_after=min(wanted, LONGEST_RETRY_AFTER))
 
 
 @dataclass
@@ -73,44 +95,83 @@ class KeyScan:
 
     _texts: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    def scan(self, client: FlowsClient, workflow_id: str, since: float, *, retries: int | None = 0) -> Scanned:
+    def scan(
+        self,
+        client: FlowsClient,
+        workflow_id: str,
+        since: float,
+        *,
+        retries: int | None = 0,
+        until: float | None = None,
+    ) -> Scanned:
         """
         Look at the workflow's instances created since an epoch second of the server's clock.
 
         Instances of a deleted workflow are not listed by the server. A history that cannot be read leaves its candidate
-        undecided.
+        undecided; where the server turns the client away, no more are asked for.
+
+        :param until: epoch second at which the reading ends, but for the 5 s that a look may always take.
         """
+        ends = None if until is None else max(until, time.time() + SHORTEST_LOOK)
         try:
-            instances = client.list_instances(workflow_id, retries=retries)
+            instances = client.list_instances(workflow_id, retries=retries, timeout=_limits(client, ends))
         except FormanceError as error:
-            return Scanned(error=str(error))
-        # createdAt is when the server's worker began, never before the POST: a lower bound.
-        return Scanned(
-            [
-                self.candidate(client, instance, retries=retries)
-                for instance in instances
-                if instance.created_at.timestamp() >= since - CLOCK_MARGIN
-            ]
-        )
+            return not_scanned(error)
+        candidates: list[Candidate] = []
+        refused: FlowsApiError | None = None
+        for instance in instances:
+            # createdAt is when the server's worker began, never before the POST: a lower bound.
+            if instance.created_at.timestamp() < since - CLOCK_MARGIN:
+                continue
+            ask = refused is None and (ends is None or time.time() < ends)
+            candidate, problem = self._look(client, instance, retries, _limits(client, ends), ask=ask)
+            candidates.append(candidate)
+            if isinstance(problem, _CONCERNS_ALL):
+                refused = problem
+        return Scanned(candidates, retry_after=not_scanned(refused).retry_after if refused else 0.0)
 
     def candidate(self, client: FlowsClient, instance: Instance, *, retries: int | None = 0) -> Candidate:
         """Look at the history of one instance; one that cannot be read leaves it undecided."""
-        forgotten = False
-        try:
-            texts = self._first_stage(client, instance, retries)
-        except FlowsApiError as error:
-            texts = None
-            age = client.server_now() - instance.created_at.timestamp()
-            forgotten = isinstance(error, NotFoundError) and age > HISTORY_BEGINS_WITHIN
-        return Candidate(instance.id, instance.created_at.isoformat(), instance.terminated, texts, forgotten)
+        return self._look(client, instance, retries, None, ask=True)[0]
 
-    def _first_stage(self, client: FlowsClient, instance: Instance, retries: int | None) -> frozenset[str] | None:
+    def _look(
+        self,
+        client: FlowsClient,
+        instance: Instance,
+        retries: int | None,
+        timeout: tuple[float, float] | None,
+        *,
+        ask: bool,
+    ) -> tuple[Candidate, FlowsApiError | None]:
+        texts, forgotten = self._texts.get(instance.id), False
+        problem: FlowsApiError | None = None
+        if texts is None and ask:
+            try:
+                texts = self._first_stage(client, instance, retries, timeout)
+            except FlowsApiError as error:
+                problem = error
+                age = client.server_now() - instance.created_at.timestamp()
+                forgotten = isinstance(error, NotFoundError) and age > HISTORY_BEGINS_WITHIN
+        created_at = instance.created_at.isoformat()
+        return Candidate(instance.id, created_at, instance.terminated, texts, forgotten), problem
+
+    def _first_stage(
+        self, client: FlowsClient, instance: Instance, retries: int | None, timeout: tuple[float, float] | None
+    ) -> frozenset[str] | None:
         if instance.id not in self._texts:
-            history = client.get_instance_history(instance.id, retries=retries)
+            history = client.get_instance_history(instance.id, retries=retries, timeout=timeout)
             if not history and not instance.terminated:
                 return None
             self._texts[instance.id] = frozenset(strings_in(history[0].input)) if history else frozenset()
         return self._texts[instance.id]
+
+
+def _limits(client: FlowsClient, ends: float | None) -> tuple[float, float] | None:
+    """Return the time limits of a read that is to end at this epoch second."""
+    if ends is None:
+        return None
+    left = max(0.1, ends - time.time())
+    return min(client.settings.connect_timeout, left), min(client.settings.read_timeout, left)
 
 
 @dataclass
@@ -128,16 +189,18 @@ class Search:
     candidates: Sequence[Candidate] = ()
     #: Why the latest look could not be had, None if it could.
     trouble: str | None = None
+    #: Seconds for which the server wants to be left alone.
+    retry_after: float = 0.0
     _keys: KeyScan = field(default_factory=KeyScan)
     _told: tuple[str, ...] = ()
 
-    def look(self, client: FlowsClient) -> str | None:
-        """Look once and return the instance that bears the key, or None."""
-        return self.take(self._keys.scan(client, self.workflow_id, self.since))
+    def look(self, client: FlowsClient, until: float) -> str | None:
+        """Look once, until an epoch second, and return the instance that bears the key, or None."""
+        return self.take(self._keys.scan(client, self.workflow_id, self.since, until=until))
 
     def take(self, scanned: Scanned) -> str | None:
         """Return the instance that bears the key, or None, and tell what was seen. A look that failed is no answer."""
-        self.trouble = scanned.error
+        self.trouble, self.retry_after = scanned.error, scanned.retry_after
         if scanned.error is not None:
             self._tell(f"looking for run key {self.run_key} failed:", *wrapped(scanned.error))
             return None

@@ -120,10 +120,10 @@ class Poller:
 
     async def find(self, search: Search, until: float, interval: float) -> str | None:
         """Look for a lost submission together with all who look for one of the same workflow."""
-        shared = self._searches.setdefault(search.workflow_id, SharedSearch(self.call, interval))
+        shared = self._searches.setdefault(search.workflow_id, SharedSearch(self.call))
         self._client.begin_use()
         try:
-            return await shared.find(search, until)
+            return await shared.find(search, until, interval)
         finally:
             if not shared.seekers:
                 self._searches.pop(search.workflow_id, None)

@@ -128,8 +128,8 @@ def test_a_search_tells_each_thing_once(caplog):
 def test_a_search_looks(flows):
     instance_id = flows.run(send("a"), wait_event("go"), airflow_run_key=KEY)
     workflow_id = flows.waiting_at(instance_id, 1).workflow_id
-    assert Search(workflow_id, KEY, time.time(), log).look(flows.client) == instance_id
-    assert Search(workflow_id, f"{KEY}0", time.time(), log).look(flows.client) is None
+    assert Search(workflow_id, KEY, time.time(), log).look(flows.client, time.time() + 30) == instance_id
+    assert Search(workflow_id, f"{KEY}0", time.time(), log).look(flows.client, time.time() + 30) is None
 
 
 def test_where_more_than_one_bears_the_key_one_that_runs_is_taken_and_the_others_are_told(caplog):

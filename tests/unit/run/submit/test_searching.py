@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -123,12 +124,12 @@ def test_an_error_of_one_is_not_that_of_another():
             raise ZeroDivisionError
 
     async def play() -> None:
-        async def scan(*_: Any) -> Scanned:
+        async def scan(*_: Any, **__: Any) -> Scanned:
             return Scanned()
 
-        shared = SharedSearch(scan, 0.01)
-        broken = shared.find(Broken("w1", "k", 0.0, structlog.get_logger()), time.time() + 30)
-        other = shared.find(search_for("k"), time.time() + 0.1)
+        shared = SharedSearch(scan)
+        broken = shared.find(Broken("w1", "k", 0.0, structlog.get_logger()), time.time() + 30, 0.01)
+        other = shared.find(search_for("k"), time.time() + 0.1, 0.01)
         results = await asyncio.gather(broken, other, return_exceptions=True)
         assert isinstance(results[0], ZeroDivisionError)
         assert results[1] is None
@@ -141,12 +142,61 @@ def test_what_was_created_since_the_first_of_them_is_looked_at():
     asked: list[tuple[str, float]] = []
 
     async def play() -> None:
-        async def scan(_: Any, workflow_id: str, since: float) -> Scanned:
+        async def scan(_: Any, workflow_id: str, since: float, *, until: float) -> Scanned:
             asked.append((workflow_id, since))
             return Scanned()
 
-        shared = SharedSearch(scan, 10.0)
-        await asyncio.gather(*(shared.find(search_for("k", since=since), time.time() - 1) for since in (7.0, 3.0, 5.0)))
+        shared, up = SharedSearch(scan), time.time() - 1
+        await asyncio.gather(*(shared.find(search_for("k", since=since), up, 10.0) for since in (7.0, 3.0, 5.0)))
 
     asyncio.run(play())
     assert asked == [("w1", 3.0)]
+
+
+def test_a_newcomer_is_looked_for_soon_and_the_shortest_interval_wins():
+    looks: list[float] = []
+
+    async def play() -> None:
+        async def scan(*_: Any, **__: Any) -> Scanned:
+            looks.append(time.monotonic())
+            return Scanned()
+
+        shared = SharedSearch(scan)
+        patient = asyncio.create_task(shared.find(search_for("k"), time.time() + 60, 14.0))
+        await asyncio.sleep(0.1)
+        assert len(looks) == 1
+        assert await shared.find(search_for("l"), time.time() + 1.6, 0.2) is None
+        patient.cancel()
+
+    asyncio.run(play())
+    pauses = [after - before for before, after in itertools.pairwise(looks)]
+    # The first of the newcomer's, and those at its own interval.
+    assert len(pauses) >= 5
+    assert all(0.15 < pause < 0.5 for pause in pauses[:5])
+
+
+def test_histories_that_hang_do_not_make_a_search_longer(flows, lost):
+    workflow_id, _ = lost
+    flows.emulator.fault("get_instance_history", "delay", times="always", seconds=0.7)
+
+    async def scene(poller: Poller) -> None:
+        began = time.monotonic()
+        assert await poller.find(search_for("nobody's", workflow_id), time.time() + 1.0, 0.1) is None
+        # The look that goes on when the time is up has five seconds; twelve histories would take eight.
+        assert time.monotonic() - began < 6.5
+
+    run(scene)
+
+
+@pytest.mark.parametrize("operation", ["list_instances", "get_instance_history"])
+def test_a_server_that_wants_to_be_left_alone_is(flows, lost, operation):
+    workflow_id, _ = lost
+    flows.emulator.fault(operation, "status", times="always", status=429, headers={"Retry-After": "60"})
+
+    async def scene(poller: Poller) -> None:
+        began = time.monotonic()
+        assert await poller.find(search_for("nobody's", workflow_id), time.time() + 1.0, 0.05) is None
+        assert 0.9 < time.monotonic() - began < 2.0
+
+    run(scene)
+    assert flows.asked(operation) == 1

@@ -235,7 +235,7 @@ def test_a_search_looks_for_this_submission(task):
     run.begin()
     (only,) = task.runs
     task.flows.waiting_at(only["instance"], 1)
-    assert run.search().look(task.flows.client) == only["instance"]
+    assert run.search().look(task.flows.client, time.time() + 30) == only["instance"]
 
 
 def test_a_task_that_was_told_to_stop_submits_nothing(task):
