@@ -170,3 +170,7 @@ class EventNotTakenError(FinalError):
 
 class CancelIgnoredError(FinalError):
     """Flows accepted the request to cancel, and the instance goes on."""
+
+
+#: Errors that the next request to the same stack would meet, too.
+CONCERN_ALL = (AuthenticationError, NotConnectedError, RateLimitedError)

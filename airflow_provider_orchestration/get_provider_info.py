@@ -91,6 +91,13 @@ _CONFIG: dict[str, Any] = {
             "requests_at_once": _option(
                 "Requests that one triggerer sends to one stack at once, and so its connections.", "integer", "8", "4"
             ),
+            "single_reads_per_second": _option(
+                "Requests a second that one triggerer spends on one stack to look at instances one by one, where no "
+                "list shows them. More is asked later, and the tasks' logs say so.",
+                "float",
+                "20.0",
+                "100",
+            ),
             "stage_reads_per_second": _option(
                 "Requests a second that one triggerer spends on telling the stages of runs that wait in great number. "
                 "0: their logs tell only the end.",

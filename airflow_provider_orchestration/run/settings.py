@@ -24,6 +24,20 @@ def requests_at_once() -> int:
     return max(1, int(conf.getint(SECTION, "requests_at_once", fallback=8)))
 
 
+def single_reads_per_second() -> float:
+    """
+    Return ``single_reads_per_second``, default 20.
+
+    :raises ValueError: it is below 1.
+    """
+    rate = float(conf.getfloat(SECTION, "single_reads_per_second", fallback=20.0))
+    if not 1 <= rate < float("inf"):
+        raise ValueError(
+            f"[{SECTION}] single_reads_per_second of Airflow's configuration must be 1 or more, not {rate}"
+        )
+    return rate
+
+
 def stage_reads_per_second() -> float:
     """Return ``stage_reads_per_second``, default 5."""
     return max(0.0, float(conf.getfloat(SECTION, "stage_reads_per_second", fallback=5.0)))

@@ -108,7 +108,7 @@ class InstanceEndTrigger(_FormanceTrigger):
         yield self._event(verdict.as_event())
 
     async def _verdict(self) -> Verdict:
-        from airflow_provider_orchestration.run.wait.poller import poller_for
+        from airflow_provider_orchestration.run.wait.pollers import poller_for
         from airflow_provider_orchestration.run.wait.waiters import Interval
         from airflow_provider_orchestration.run.wait.watch import Verdict
 
@@ -134,7 +134,7 @@ class InstanceEndTrigger(_FormanceTrigger):
         if not self.cancel_on_kill or self.task_instance is None:
             return
         from airflow_provider_orchestration.run.wait.kill import cancel_if_marked_failed
-        from airflow_provider_orchestration.run.wait.poller import poller_for
+        from airflow_provider_orchestration.run.wait.pollers import poller_for
 
         poller = poller_for(self.formance_conn_id)
         # In this task's context, or its log would not hold what was seen.
@@ -210,7 +210,7 @@ class RecoveryTrigger(_FormanceTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event."""
         from airflow_provider_orchestration.run.submit.recovery import Search
-        from airflow_provider_orchestration.run.wait.poller import poller_for
+        from airflow_provider_orchestration.run.wait.pollers import poller_for
 
         search = Search(self.workflow_id, self.run_key, self.since, self.log)
         found = await poller_for(self.formance_conn_id).find(search, self.until, self.poll_interval)

@@ -81,7 +81,7 @@ class InstanceSensorTrigger(InstanceEndTrigger):
 
     async def _begin(self, airflow_timeout: float) -> str | None:
         """Do what a worker does before it defers; return why a worker must do it, if so."""
-        from airflow_provider_orchestration.run.wait.poller import poller_for
+        from airflow_provider_orchestration.run.wait.pollers import poller_for
 
         # Airflow sets it for each triggerer that this trigger comes to; `dag.test()` does not.
         ends = getattr(self, "timeout_after", None)
@@ -116,7 +116,7 @@ class InstanceSensorTrigger(InstanceEndTrigger):
 
     async def _end(self, verdict: Verdict) -> TriggerEvent | None:
         """Return the event that ends the waiting; None, after a pause, if the end was none."""
-        from airflow_provider_orchestration.run.wait.poller import poller_for
+        from airflow_provider_orchestration.run.wait.pollers import poller_for
 
         # In this task's context, or its log would not hold what was seen.
         context = contextvars.copy_context()

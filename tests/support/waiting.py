@@ -9,7 +9,8 @@ from typing import Any
 
 import structlog
 
-from airflow_provider_orchestration.run.wait.poller import Poller, poller_for
+from airflow_provider_orchestration.run.wait.poller import Poller
+from airflow_provider_orchestration.run.wait.pollers import poller_for
 from airflow_provider_orchestration.run.wait.waiters import Interval
 from airflow_provider_orchestration.run.wait.watch import Verdict, Watch
 from tests.support.flows import Flows, wait_event

@@ -14,12 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import (
-    AuthenticationError,
+    CONCERN_ALL,
     FlowsApiError,
     FormanceError,
-    NotConnectedError,
     NotFoundError,
-    RateLimitedError,
 )
 from airflow_provider_orchestration.run.definition import strings_in
 from airflow_provider_orchestration.run.words import wrapped
@@ -38,8 +36,6 @@ HISTORY_BEGINS_WITHIN = 600.0
 SHORTEST_LOOK = 5.0
 #: Seconds of ``Retry-After`` that are kept at the most.
 LONGEST_RETRY_AFTER = 300.0
-#: Errors that the next read would meet, too: they end a look.
-_CONCERNS_ALL = (AuthenticationError, NotConnectedError, RateLimitedError)
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,7 @@ class KeyScan:
             ask = refused is None and (ends is None or time.time() < ends)
             candidate, problem = self._look(client, instance, retries, _limits(client, ends), ask=ask)
             candidates.append(candidate)
-            if isinstance(problem, _CONCERNS_ALL):
+            if isinstance(problem, CONCERN_ALL):
                 refused = problem
         return Scanned(candidates, retry_after=not_scanned(refused).retry_after if refused else 0.0)
 

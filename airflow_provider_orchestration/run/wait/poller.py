@@ -23,15 +23,13 @@ import contextvars
 import logging
 import random
 import socket
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Set
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_orchestration import exceptions
-from airflow_provider_orchestration.exceptions import FormanceError
+from airflow_provider_orchestration.exceptions import CONCERN_ALL, FormanceError
 from airflow_provider_orchestration.run import settings
 from airflow_provider_orchestration.run.submit.searching import SharedSearch
 from airflow_provider_orchestration.run.wait import budget
@@ -44,6 +42,7 @@ from airflow_provider_orchestration.run.wait.lists import (
     confirm_ended,
     running_ids,
 )
+from airflow_provider_orchestration.run.wait.pauses import Pauses
 from airflow_provider_orchestration.run.wait.threads import ThreadedClient
 from airflow_provider_orchestration.run.wait.waiters import Group, Interval, Waiter
 from airflow_provider_orchestration.run.wait.watch import Look, Verdict, Watch, look_unless_refused
@@ -62,17 +61,10 @@ _LONGEST_SLEEP = 5.0
 _NEWCOMER_WAITS = 1.0
 #: Looks handed out before the event loop has its turn: each may wake a task, or write a line to its log.
 _HANDED_OUT_AT_ONCE = 16
-#: Seconds of ``Retry-After`` that are kept at the most.
-_LONGEST_RETRY_AFTER = 300.0
-#: Seconds after which a stack that refused the credentials is asked again, doubled each time.
-_AFTER_REFUSAL = 5.0
-_LONGEST_AFTER_REFUSAL = 60.0
-#: Errors that the next request would meet, too: they end a look at many.
-_CONCERNS_ALL = (exceptions.AuthenticationError, exceptions.NotConnectedError, exceptions.RateLimitedError)
 
 
 class Poller:
-    """The reader of one Airflow connection in one event loop; get it by :func:`poller_for`."""
+    """The reader of one Airflow connection in one event loop; get it by :func:`~.pollers.poller_for`."""
 
     def __init__(self, formance_conn_id: str) -> None:
         self._client = ThreadedClient(formance_conn_id)
@@ -83,9 +75,8 @@ class Poller:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._serving: set[asyncio.Task[None]] = set()
-        #: Loop time until which the server wants to be left alone.
-        self._not_before = float("-inf")
-        self._refusals = 0
+        self._pauses = Pauses()
+        self._pace = budget.Pace(settings.single_reads_per_second)
         self._lengths = ListLengths()
         #: Beats every 5 s; Airflow gives a triggerer up after 30.
         self.pulse = Pulse(20.0)
@@ -160,7 +151,7 @@ class Poller:
         for group in self._groups.values():
             if group.busy:
                 continue
-            due = max(group.next_look(), self._not_before)
+            due = max(group.next_look(), self._pauses.until)
             if due > now:
                 wake = min(wake, due)
                 continue
@@ -203,7 +194,7 @@ class Poller:
         """Look at all by one list, and at those whom it leaves out one by one; tell whether that had to be given up."""
         self._count("requests")
         running = await self._client.call_list(running_ids, workflow_id)
-        self._refusals = 0
+        self._pauses.accepted()
         self._lengths.note(workflow_id, len(running))
         back = {waiter for waiter in group.failing if waiter.watch.instance_id in running}
         group.failing -= back
@@ -239,9 +230,14 @@ class Poller:
 
         async def read() -> None:
             while pending and not given_up:
+                late = 0.0 if optional else await self._pace.wait()
+                if not pending or given_up:
+                    return
                 waiter = pending.popleft()
+                if late > waiter.interval.seconds:
+                    waiter.tell_late(settings.single_reads_per_second())
                 error = await self._read_one(group, waiter, optional=optional)
-                if isinstance(error, _CONCERNS_ALL):
+                if isinstance(error, CONCERN_ALL):
                     given_up.append(error)
 
         await asyncio.gather(*(read() for _ in range(min(len(pending), settings.requests_at_once()))))
@@ -262,7 +258,7 @@ class Poller:
         self._count("requests", more)
         budget.stage_reads.spend(more + optional)
         if look.error is None:
-            self._refusals = 0
+            self._pauses.accepted()
             group.failing.discard(waiter)
             await self._give(look, [waiter])
         elif optional:
@@ -292,23 +288,13 @@ class Poller:
     def _note(self, error: FormanceError) -> None:
         """Count a failure, and keep to what the server asks for."""
         self._count("failures")
-        now = asyncio.get_running_loop().time()
-        pause = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
-        if isinstance(error, exceptions.AuthenticationError) and now >= self._not_before:
-            # Of the connection, not of a workflow: nobody's look can be had, and each would cost a token.
-            self._refusals += 1
-            pause = max(pause, min(_AFTER_REFUSAL * 2 ** min(self._refusals - 1, 10), _LONGEST_AFTER_REFUSAL))
-        self._not_before = max(self._not_before, now + pause)
+        self._pauses.failed(error, asyncio.get_running_loop().time())
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody waits, or asks something."""
+        return self._client.in_use
 
 
 def _known(error: Exception) -> FormanceError:
     return error if isinstance(error, FormanceError) else FormanceError(f"{type(error).__name__}: {error}")
-
-
-_pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = weakref.WeakKeyDictionary()
-
-
-def poller_for(formance_conn_id: str) -> Poller:
-    """Return the poller of a connection in the running event loop."""
-    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-    return pollers.setdefault(formance_conn_id, Poller(formance_conn_id))

@@ -1,4 +1,4 @@
-"""The client of a connection in a bounded set of threads, for those who may not block an event loop."""
+"""The client of a connection in the threads of its process, for those who may not block an event loop."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_provider_orchestration.exceptions import AuthenticationError, ConnectionConfigError
+from airflow_provider_orchestration.exceptions import (
+    AuthenticationError,
+    ConnectionConfigError,
+    NotConnectedError,
+    ServerTroubleError,
+)
 from airflow_provider_orchestration.run import settings
+from airflow_provider_orchestration.run.wait import pools
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
@@ -23,22 +28,27 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+#: Errors of a server that could not be reached, or gave no answer in time.
+_NO_ANSWER = (NotConnectedError, ServerTroubleError)
 #: Seconds after which a connection changed in Airflow is taken up.
 CONNECTION_HOLDS = 60.0
 
 
 class ThreadedClient:
     """
-    Calls functions with the client of an Airflow connection, in threads that end with the last user.
+    Calls functions with the client of an Airflow connection, in the threads of :mod:`~.pools`.
 
-    The connection is read again every 60 s, and at once where it is refused (401).
+    The connection is read again every 60 s, and at once where it is refused (401). A server that has not answered yet,
+    or did not the last time, is asked one thing at a time, in threads that wait for such servers only.
     """
 
     def __init__(self, formance_conn_id: str) -> None:
         self._conn_id = formance_conn_id
         self._users = 0
-        self._threads: ThreadPoolExecutor | None = None
-        self._list_thread: ThreadPoolExecutor | None = None
+        self._slots: asyncio.Semaphore | None = None
+        self._list_slot = asyncio.Semaphore(1)
+        self._one_slot = asyncio.Semaphore(1)
+        self._answers: bool | None = None
         self._client: FlowsClient | None = None
         self._settings: ClientSettings | None = None
         self._read_at = float("-inf")
@@ -48,12 +58,19 @@ class ThreadedClient:
     def begin_use(self) -> None:
         """Keep threads and connections until :meth:`end_use`."""
         self._users += 1
+        pools.begin_use()
 
     def end_use(self) -> None:
         """Let go of threads and connections with the last user."""
         self._users -= 1
         if self._users == 0:
             self._end()
+        pools.end_use()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody uses it."""
+        return self._users > 0
 
     async def prepare(self) -> None:
         """Have the client at hand before the first call."""
@@ -90,12 +107,24 @@ class ThreadedClient:
             self.end_use()
 
     async def _in_thread(self, function: Callable[[FlowsClient], T], client: FlowsClient, in_list_thread: bool) -> T:
-        if self._threads is None or self._list_thread is None:
-            at_once = settings.requests_at_once()
-            self._threads = ThreadPoolExecutor(max(1, at_once - 1), thread_name_prefix="formance-poller")
-            self._list_thread = ThreadPoolExecutor(1, "formance-poller-lists") if at_once > 1 else self._threads
-        threads = self._list_thread if in_list_thread else self._threads
-        return await asyncio.get_running_loop().run_in_executor(threads, function, client)
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(max(1, settings.requests_at_once() - 1))
+        async with self._list_slot if in_list_thread else self._slots:
+            pool = pools.LISTS if in_list_thread else pools.READS
+            if self._answers:
+                return await self._run(function, client, pool)
+            async with self._one_slot:
+                return await self._run(function, client, pools.SILENT if self._answers is False else pool)
+
+    async def _run(self, function: Callable[[FlowsClient], T], client: FlowsClient, pool: str) -> T:
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(pools.threads(pool), function, client)
+        except _NO_ANSWER:
+            self._answers = False
+            raise
+        # A look holds the error that it met.
+        self._answers = not isinstance(getattr(result, "error", None), _NO_ANSWER)
+        return result
 
     async def _get_client(self, read_since: float) -> FlowsClient:
         """Return the client of the connection as it was at this monotonic time or later."""
@@ -125,10 +154,7 @@ class ThreadedClient:
         return await asyncio.to_thread(OrchestrationHook.client_for, fresh)
 
     def _end(self) -> None:
-        for threads in (self._threads, self._list_thread):
-            if threads is not None:
-                threads.shutdown(wait=False)
         if self._client is not None:
             self._client.close()
-        self._threads = self._list_thread = self._client = self._settings = None
+        self._slots = self._client = self._settings = None
         self._read_at = float("-inf")

@@ -59,6 +59,7 @@ class Waiter:
     context: contextvars.Context
     #: Loop time of the last look at the instance itself.
     looked_at: float = float("-inf")
+    _told_late: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -70,6 +71,13 @@ class Waiter:
             and not verdict.exception()
             and verdict.result().verdict == "ended"
         )
+
+    def tell_late(self, rate: float) -> None:
+        """Say once that a look came late, because many are looked at one by one, so many a second."""
+        if not self._told_late:
+            self._told_late = True
+            said = "many wait for instances that no list shows: they are looked at one by one, %g a second, so later"
+            self.context.run(self.watch.log.warning, said, rate)
 
     def take(self, look: Look) -> None:
         """Hand a look to the watch, and its verdict, if there is one, to the waiter."""

@@ -15,7 +15,7 @@ from airflow.listeners import hookimpl
 from airflow.sdk.listener import get_listener_manager
 from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
-from airflow_provider_orchestration.run.wait.poller import poller_for
+from airflow_provider_orchestration.run.wait.pollers import poller_for
 from airflow_provider_orchestration.run.wait.watch import Verdict
 from airflow_provider_orchestration.triggers.sensor import InstanceSensorTrigger, who_needs_a_worker
 from tests.support.flows import FAILS, delay, send, unique, wait_event

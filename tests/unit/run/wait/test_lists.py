@@ -33,14 +33,19 @@ def test_none_has_ended_for_sure_whose_workflow_was_deleted(flows):
     assert confirm_ended(flows.client, crowd.workflow_id, set(crowd.ids)) == frozenset()
 
 
-def test_lists_are_read_and_decoded_one_at_a_time_in_a_thread_of_their_own(flows, monkeypatch):
+def test_lists_are_read_and_decoded_one_at_a_time_in_threads_of_their_own(flows, monkeypatch):
     crowd, other = Crowd(flows, LIST_FROM), Crowd(flows, LIST_FROM)
     monkeypatch.setenv("AIRFLOW__FORMANCE__STAGE_READS_PER_SECOND", "0")
     readers: set[str] = set()
+    reading = threading.Lock()
 
     def watched(client, workflow_id):
-        readers.add(threading.current_thread().name)
-        return running_ids(client, workflow_id)
+        readers.add(threading.current_thread().name.rstrip("0123456789"))
+        assert reading.acquire(blocking=False), "two at once"
+        try:
+            return running_ids(client, workflow_id)
+        finally:
+            reading.release()
 
     monkeypatch.setattr("airflow_provider_orchestration.run.wait.poller.running_ids", watched)
 
@@ -52,4 +57,4 @@ def test_lists_are_read_and_decoded_one_at_a_time_in_a_thread_of_their_own(flows
         assert await all_of(tasks) == crowd.ends + other.ends
 
     run(scene)
-    assert readers == {"formance-poller-lists_0"}
+    assert readers == {"formance-poller-lists_"}

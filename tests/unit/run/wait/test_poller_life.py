@@ -8,7 +8,8 @@ import time
 import pytest
 from structlog.contextvars import bind_contextvars
 
-from airflow_provider_orchestration.run.wait.poller import Poller, poller_for
+from airflow_provider_orchestration.run.wait.poller import Poller
+from airflow_provider_orchestration.run.wait.pollers import poller_for
 from airflow_provider_orchestration.run.wait.waiters import Interval
 from airflow_provider_orchestration.run.wait.watch import Verdict
 from tests.support.flows import send, wait_event

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_orchestration.run.wait import poller as module
+from airflow_provider_orchestration.run.wait import pauses
 from airflow_provider_orchestration.run.wait.poller import Poller
 from airflow_provider_orchestration.run.wait.waiters import Interval
 from tests.support.waiting import Crowd, run, watch
@@ -48,7 +48,7 @@ def test_401_for_ever_costs_few_tokens_and_few_requests(flows, crowds, said):
 
 
 def test_it_heals(flows, crowds, said, monkeypatch):
-    monkeypatch.setattr(module, "_AFTER_REFUSAL", 0.2)
+    monkeypatch.setattr(pauses, "_AFTER_REFUSAL", 0.2)
     flows.emulator.fault("*", "status", times="always", status=401)
 
     async def scene(poller: Poller) -> None:
@@ -59,7 +59,7 @@ def test_it_heals(flows, crowds, said, monkeypatch):
         async with asyncio.timeout(15):
             verdicts = await asyncio.gather(*tasks)
         assert {verdict.verdict for verdict in verdicts} == {"ended"}
-        assert poller._refusals == 0
+        assert poller._pauses._refusals == 0
 
     run(scene)
     for crowd in crowds:
