@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tools.processes import Guard
 
@@ -45,6 +46,10 @@ GUARD = Guard(AIRFLOW_HOME)
 # of the process which started them, so that it sees what they leave behind.
 MARKER = ("ORCHESTRATION_TESTS", os.environ.get("ORCHESTRATION_TESTS", uuid.uuid4().hex))
 os.environ[MARKER[0]] = MARKER[1]
+
+# How long an example takes says something about what else the machine does, and nothing about the code.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 pytest_plugins = ["tests.support.airflow_fixtures"]
 

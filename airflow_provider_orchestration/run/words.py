@@ -15,7 +15,12 @@ def in_words(seconds: float) -> str:
     return pendulum.duration(seconds=seconds).in_words(locale="en")
 
 
-def wrapped(text: object, width: int = 150) -> list[str]:
+#: Characters of a message that Airflow's log view shows on a screen of 1,280 pixels, if it has all of it. What a person
+#: needs most is shorter: beside the list of runs there is room for 84.
+WIDTH = 140
+
+
+def wrapped(text: object, width: int = WIDTH) -> list[str]:
     """Return a text of any length (what a server says) as lines of a log that are seen without scrolling."""
     return textwrap.wrap(str(text), width, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
 

@@ -177,7 +177,7 @@ def assert_unknown(payout: Payout, life: TaskLife, *, instances: int) -> None:
     """Assert: failed without a retry as unknown, tells what a person needs, and looking again submits nothing."""
     assert life.record is not None
     ways_on = ("airflow formance adopt", "airflow formance forget", "clear the task to look again")
-    assert_final(life, life.record["run_key"], *ways_on, *(f"{instance} (created" for instance in payout.instances()))
+    assert_final(life, life.record["run_key"], *ways_on, *(f"{instance} of " for instance in payout.instances()))
     assert len(payout.instances()) == instances
     assert life.record["phase"] == "unknown"
 

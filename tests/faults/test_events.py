@@ -196,7 +196,6 @@ class Events(RuleBasedStateMachine):
 SETTINGS = settings(
     max_examples=100,
     stateful_step_count=20,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,
     # The same lives each time, so that a change that passes here passes elsewhere.

@@ -265,7 +265,6 @@ class Lists(RuleBasedStateMachine):
 SETTINGS = settings(
     max_examples=75,
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,
     # The same lives each time, so that a change that passes here passes elsewhere.

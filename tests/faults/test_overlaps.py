@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 SETTINGS = settings(
     max_examples=100,
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,
     # The same lives each time, so that a change that passes here passes elsewhere.

@@ -236,7 +236,6 @@ class Promise(RuleBasedStateMachine):
 QUICK = settings(
     max_examples=50,
     stateful_step_count=12,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,
     # The same lives each time, so that a change that passes here passes elsewhere.

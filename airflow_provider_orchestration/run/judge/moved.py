@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from airflow_provider_orchestration.run.words import WIDTH
+
 #: Postings that are told one by one.
 AT_MOST = 20
-#: Characters of a line that Airflow's log view shows without scrolling, the logger's prefix left out.
-WIDTH = 150
 
 
 def moved_lines(transactions: Iterable[Mapping[str, Any]]) -> Iterator[str]:

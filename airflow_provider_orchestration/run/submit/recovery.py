@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_orchestration.exceptions import (
@@ -64,9 +64,10 @@ class Candidate:
         return any(run_key in text for text in self.texts or ())
 
     def __str__(self) -> str:
+        created = datetime.fromtimestamp(self.created, UTC)
+        unread = ", no history" if self.texts is None else ""
         state = "ended" if self.terminated else "running"
-        unread = ", history not readable" if self.texts is None else ""
-        return f"{self.instance_id} (created {self.created_at}, {state}{unread})"
+        return f"{self.instance_id} of {created:%Y-%m-%d %H:%M:%S}, {state}{unread}"
 
 
 @dataclass(frozen=True)

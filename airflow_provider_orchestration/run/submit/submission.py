@@ -144,12 +144,9 @@ class TaskRun(RecordedRun):
         workflow = self._workflow()
         check_before_submit(workflow, variables, self.log)
         if not (recoverable := is_recoverable(workflow)):
-            self.log.warning(
-                "workflow %r is not recoverable: should the answer to the submission be lost, a person must find the "
-                "instance",
-                workflow.name,
-            )
-            self.log.warning("to make it so, %s", HOW_TO_RECOVER)
+            called = f"workflow {workflow.name!r}"
+            tell(self.log.warning, f"{called} is not recoverable: is an answer lost, a person must find the instance")
+            tell(self.log.warning, f"to make it so, {HOW_TO_RECOVER}")
         key = new_run_key(self._position, name, digest_of_all(self.ask.digest))
         record = RunRecord(
             run_key=key,
@@ -164,7 +161,8 @@ class TaskRun(RecordedRun):
             earlier=replaced.replaced(),
             decisions=replaced.decisions,
         )
-        self.log.info("submitting workflow %r (%s) with run key %s", workflow.name, workflow.id, key)
+        self.log.info("submitting workflow %r (%s)", workflow.name, workflow.id)
+        self.log.info("run key %s", key)
         self.record = record
         try:
             instance = client.run_workflow(

@@ -30,9 +30,10 @@ def unknown_run(
     unread = () if trouble is None else wrapped(f"as far as is known; the last look failed: {trouble}")
     chosen = candidates[0].instance_id if len(candidates) == 1 else "INSTANCE_ID"
     return UnknownRunError(
-        "whether this task's run was submitted is not known; nothing is submitted again by itself",
+        "whether this task's run was submitted is not known",
         details=(
-            f"a run may have been submitted at {sent_at:%Y-%m-%d %H:%M:%S} UTC; it may still start later. Its run key:",
+            f"a run may have been submitted at {sent_at:%Y-%m-%d %H:%M:%S} UTC, and may still start later",
+            "nothing is submitted again by itself; the run key is:",
             record.run_key,
             *why,
             *candidate_lines(f"instances of workflow {record.workflow_id} created since:", candidates),
@@ -40,7 +41,7 @@ def unknown_run(
             "What a person can do: clear the task to look again",
             "or adopt the instance that is this task's, then clear the task to take it over:",
             command_line("adopt", ti, conn_id, "--instance-id", chosen),
-            "or, sure that nothing was submitted, forget it, then clear the task to submit again:",
+            "or, sure that nothing was submitted, forget it, then clear to submit again:",
             command_line("forget", ti, conn_id),
         ),
     )

@@ -35,7 +35,7 @@ def test_forget_shows_key_time_and_candidates_and_warns(airflow_rest, flows, dec
     refused = decide("forget", yes=False, stdin="no\n")
     assert refused.error == "error: nothing was written"
     assert f"Run key {OWN}, sent at 2023-11-14 22:13:20 UTC" in refused.err
-    assert f"  {instance} (created " in refused.err
+    assert f"  {instance} of 20" in refused.err
     assert "THE MONEY MOVES TWICE" in refused.err
     assert "none of them can be ruled out" in refused.err
     assert f"Are you sure that nothing was submitted for {NAME}, and shall it submit again? [y/N]" in refused.err

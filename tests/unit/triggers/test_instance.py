@@ -165,7 +165,7 @@ def test_lost_submission_that_never_comes(flows, said):
     event = event_of(recovery_trigger(workflow.id, "dag/run/task@1", 0.3))
     assert event == {"found": None, "run_key": "dag/run/task@1", "nonce": "n1"}
     assert said.having("created since the submission bears it:", "warning")
-    assert said.having(f"  {other} (created", "warning")
+    assert said.having(f"  {other} of ", "warning")
 
 
 def test_lost_submission_is_found_though_looks_fail(flows, said):

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_orchestration.run.judge.moved import AT_MOST, WIDTH, money, moved_lines
+from airflow_provider_orchestration.run.judge.moved import AT_MOST, money, moved_lines
 from airflow_provider_orchestration.run.money import with_amount
+from airflow_provider_orchestration.run.words import WIDTH
 
 
 def posting(amount: Any = 1000, asset: str = "EUR/2", source: str = "world", to: str = "orders:42") -> dict[str, Any]:

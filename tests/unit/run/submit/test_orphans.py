@@ -74,7 +74,7 @@ def test_where_the_key_stands_within_a_longer_text_a_person_must_say_whose_it_is
     mine_or_not = start(flows, workflow, new_run_key(position))
     with pytest.raises(RecordError, match="may be this task's; nothing was sent") as caught:
         found_in(flows, workflow, position)
-    assert f"  {mine_or_not} (created" in told(caught.value)
+    assert f"  {mine_or_not} of 20" in told(caught.value)
     assert "airflow formance adopt" in told(caught.value)
 
 

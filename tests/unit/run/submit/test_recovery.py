@@ -32,12 +32,12 @@ def test_a_key_is_found_alone_and_within_a_longer_text():
 
 
 def test_a_candidate_is_described_for_a_person():
-    assert str(candidate()) == "i1 (created 2026-11-23T18:00:00+00:00, running)"
-    assert str(candidate(terminated=True, unread=True)).endswith("ended, history not readable)")
+    assert str(candidate()) == "i1 of 2026-11-23 18:00:00, running"
+    assert str(candidate(terminated=True, unread=True)).endswith("ended, no history")
     assert candidate_lines("those:", []) == ["those: none"]
     many = [candidate(name=f"i{number}") for number in range(12)]
     shown = candidate_lines("those:", many)
-    assert shown[:2] == ["those:", "  i0 (created 2026-11-23T18:00:00+00:00, running)"]
+    assert shown[:2] == ["those:", "  i0 of 2026-11-23 18:00:00, running"]
     assert shown[-1] == "  and 2 more"
     assert len(shown) == 12
     assert candidate_lines("those:", many[:10]) == shown[:-1]
