@@ -65,7 +65,7 @@ def main() -> int:
 
 def _parts(bench: Bench) -> dict[str, Callable[[], Any]]:
     """Return what is measured, by name."""
-    from benchmarks.waiting_parts import holds, many, measure
+    from benchmarks.waiting_parts import holds, many, measure, shared
 
     most = NUMBERS[-1]
     return {
@@ -79,6 +79,9 @@ def _parts(bench: Bench) -> dict[str, Callable[[], Any]]:
         "many_workflows": lambda: many.workflows(bench, 1000),
         "crossing": lambda: many.crossing(bench),
         "burst": lambda: many.burst(bench, 1000),
+        "tokens": lambda: shared.tokens(bench, 1000, of_plain=200),
+        "refused": lambda: shared.refused(bench, 400),
+        "long_workflow": lambda: shared.long_workflow(bench, 1000),
     }
 
 

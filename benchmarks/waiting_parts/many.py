@@ -74,7 +74,7 @@ def workflows(bench: Bench, number: int) -> dict[str, float]:
         made: list[Callable[[], Any]] = [lambda: bench.instances({"wait_event": {"event": "approved"}}, [{}])] * number
         instances = [started for one in threads.map(lambda make: make(), made) for started in one]
     interval = USUAL if number > 500 else SHORT
-    with bench.process({"kind": "formance", "instances": instances, "interval": interval}, **NO_STAGES) as client:
+    with bench.process({"kind": "formance", "instances": instances, "interval": interval}, NO_STAGES) as client:
         pause(WARM_UP + interval)
         begin, counted = client.ask("measure"), bench.emulator.counters()["requests"]
         pause(max(WINDOW, 2 * interval))

@@ -36,17 +36,15 @@ WARM_UP, WINDOW = 5.0, 15.0
 
 
 class Bench:
-    """The emulator with TLS, and what is needed to start clients; a context manager."""
+    """The emulator with TLS (and more options), and what is needed to start clients; a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         # The peer opens a connection for each task at the same time; clients inherit it.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self.certificate = self_signed(folder)
-        self.emulator = EmulatorProcess(
-            "--tls-cert", self.certificate, "--tls-key", self.certificate, "--client-secret", "demo-secret"
-        )
+        self.emulator = EmulatorProcess("--tls-cert", self.certificate, "--tls-key", self.certificate, *options)
 
     def __enter__(self) -> Bench:
         self.emulator.start()
@@ -86,14 +84,16 @@ class Bench:
         return self.instances({"wait_event": {"event": "approved"}}, [{}] * number)
 
     @contextmanager
-    def process(self, order: dict[str, Any], **env: str) -> Iterator[ClientProcess]:
+    def process(
+        self, order: dict[str, Any], env: dict[str, str] | None = None, script: Path = CLIENT
+    ) -> Iterator[ClientProcess]:
         """Start a client process, wait until its tasks wait, and end it."""
         path = self.folder / "order.json"
         path.write_text(json.dumps(order))
         self.emulator.reset_counters()
-        more = {"AIRFLOW_CONN_FORMANCE_DEFAULT": json.dumps(self.connection), **env}
+        more = {"AIRFLOW_CONN_FORMANCE_DEFAULT": json.dumps(self.connection), **(env or {})}
         process = subprocess.Popen(
-            [sys.executable, str(CLIENT), str(path)],
+            [sys.executable, str(script), str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(self.folder / "client.log").open("a"),
@@ -125,10 +125,10 @@ class ClientProcess:
             raise RuntimeError(f"the client has ended: {self.log.read_text()[-2000:]}")
         return json.loads(line)
 
-    def ask(self, what: str) -> Any:
-        """Ask for figures."""
+    def ask(self, what: str, argument: object = None) -> Any:
+        """Ask for something."""
         if self.process.stdin:
-            self.process.stdin.write(what + "\n")
+            self.process.stdin.write(what + (f" {json.dumps(argument)}" if argument is not None else "") + "\n")
             self.process.stdin.flush()
         return self.read()
 
@@ -145,7 +145,7 @@ NO_STAGES = {"AIRFLOW__FORMANCE__STAGE_READS_PER_SECOND": "0"}
 def steady(bench: Bench, number: int) -> dict[str, float]:
     """Return what N tasks that wait on one workflow cost while nothing happens, without the stages in their logs."""
     order = {"kind": "formance", "instances": bench.waiting(number), "interval": SHORT}
-    with bench.process(order, **NO_STAGES) as client:
+    with bench.process(order, NO_STAGES) as client:
         figures = _window(bench, client, number, "list_instances")
         counters = bench.emulator.counters()
     return figures | {"connections": counters["connections"], "tokens": counters["tokens"]}
@@ -192,7 +192,7 @@ def dbt_cloud(bench: Bench, number: int) -> dict[str, float]:
         connection = {"conn_type": "dbt_cloud", "host": f"127.0.0.1:{server.port}", "login": "1", "password": "x-token"}
         order = {"kind": "dbt_cloud", "tasks": number, "interval": interval}
         env = {"AIRFLOW_CONN_DBT_CLOUD_DEFAULT": json.dumps(connection), "SSL_CERT_FILE": str(bench.certificate)}
-        with bench.process(order, **env) as client:
+        with bench.process(order, env) as client:
             pause(WARM_UP)
             begin, counted, connected = client.ask("measure"), server.requests, server.connections
             pause(max(WINDOW, 2 * interval))

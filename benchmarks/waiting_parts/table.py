@@ -53,6 +53,7 @@ def rows(figures: dict[str, Any]) -> list[Row]:
         Row("burst: runs started twice, lost", f"{burst['twice']}, {lost}", "0, 0", burst["twice"] == lost == 0),
         Row("  submissions turned away", f"{burst['turned_away']}", "at least 1", burst["turned_away"] >= 1),
         Row(f"  seconds of {burst['runs']} runs", f"{burst['seconds']:.0f}"),
+        *_shared(figures),
         *_crossing(figures["crossing"]),
     ]
 
@@ -104,6 +105,42 @@ def _ends(how: str, found: dict[str, float]) -> list[Row]:
         Row(f"end to event, {how}, mean", f"{mean:.2f} intervals", "at most 0.6", mean <= 0.6),
         Row(f"end to event, {how}, longest", f"{longest:.2f} intervals", "at most 1.2", longest <= 1.2),
     ]
+
+
+def _shared(figures: dict[str, Any]) -> list[Row]:
+    here, plain, refused = figures["tokens"]["here"], figures["tokens"]["plain"], figures["refused"]
+    grows = here["cpu_last"] / here["cpu_first"]
+    allowed = 1 + 2 * refused["seconds"] / 60
+    return [
+        Row(
+            f"memory of {here['tokens']} tokens",
+            f"{here['memory'] / MEGA:.0f} MB ({plain['memory'] / MEGA:.0f} MB for {plain['tokens']}, each masked)",
+            "at most 10",
+            here["memory"] <= 10 * MEGA,
+        ),
+        Row(
+            "CPU of a token, the last hundred of the first",
+            f"{grows:.2f} times ({plain['cpu_last'] / plain['cpu_first']:.1f} times, each masked)",
+            "at most 1.2",
+            grows <= 1.2,
+        ),
+        Row("  CPU of a token, call and ten log lines", f"{here['cpu_last'] * 1000:.1f} ms"),
+        Row(
+            f"{refused['tasks']} tasks refused for {refused['seconds']:.0f} s: tokens",
+            f"{refused['tokens']:.0f}",
+            f"at most {allowed:.0f}",
+            refused["tokens"] <= allowed,
+        ),
+        Row("  hold of the event loop", *_short(refused)),
+        Row("  CPU", f"{refused['cpu']:.1%}", "at most 5 %", refused["cpu"] <= 0.05),
+        Row("  memory", f"{refused['memory'] / MEGA:.0f} MB", "at most 10", refused["memory"] <= 10 * MEGA),
+        Row("  seconds until all ends are seen after it healed", f"{refused['healed_after']:.0f}"),
+        Row(f"hold while {figures['long_workflow']['stages']} stages are looked at", *_short(figures["long_workflow"])),
+    ]
+
+
+def _short(found: dict[str, float]) -> tuple[str, str, bool]:
+    return f"{found['hold'] * 1000:.0f} ms, at work {found['own'] * 1000:.0f} ms", "below 50 ms", found["own"] < 0.05
 
 
 def _crossing(figures: dict[int, dict[str, float]]) -> list[Row]:
