@@ -29,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip("there is no chromium here: apt-get install chromium"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # No longer than a file of tests: while Playwright runs, no test of this process can call asyncio.run.
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -109,7 +109,7 @@ def test_a_thousand_runs_become_unknown_at_once(payout, emulator):
                 workflow_id=pay.id,
                 run_key=key,
                 since=since,
-                until=time.time() + 3.0,
+                until=time.time() + 15.0,
                 poll_interval=0.5,
             )
             for key in keys
