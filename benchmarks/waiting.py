@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from benchmarks.waiting_parts.measure import Bench
 
 #: Tasks that wait.
-NUMBERS = (100, 1000, 5000, 10_000)
+NUMBERS = (200, 1000, 5000, 10_000)
 
 
 def main() -> int:
