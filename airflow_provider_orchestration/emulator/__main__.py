@@ -23,6 +23,7 @@ from uvicorn.importer import import_from_string
 from airflow_provider_orchestration.emulator.http.app import App
 from airflow_provider_orchestration.emulator.world.auth import FULL, READ_ONLY, Authority, Client
 from airflow_provider_orchestration.emulator.world.engine import Pace
+from airflow_provider_orchestration.emulator.world.generation import Generation
 from airflow_provider_orchestration.emulator.world.world import World
 
 _KEEP_ALIVE = 300  # seconds that an idle connection is kept, as the gateway of a stack keeps it
@@ -66,8 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--abort",
         choices=("ignore", "honour"),
-        default="ignore",
-        help="what an abort does: nothing, as the known servers, or the instance ends as failed with 'canceled'",
+        help="what an abort does: nothing, as Flows 2.6, or the instance ends as failed with 'canceled', as the next "
+        "server (default: as --server)",
+    )
+    parser.add_argument(
+        "--server",
+        choices=[one.value for one in Generation],
+        default=Generation.V2_6.value,
+        help="whose answers it gives: those of Flows up to 2.6, or of the next generation",
     )
     parser.add_argument("--tls-cert", type=Path, help="PEM file with a certificate: https")
     parser.add_argument("--tls-key", type=Path, help="PEM file with its key")
@@ -161,7 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
     }
     authority = Authority({} if options.no_auth else clients, options.token_seconds)
     try:
-        world = World(authority, Pace(options.time_scale, options.stage_delay), options.abort, options.db)
+        pace = Pace(options.time_scale, options.stage_delay)
+        world = World(authority, pace, options.abort, options.db, Generation(options.server))
     except (sqlite3.Error, msgspec.MsgspecError) as problem:
         return _refuse(f"cannot use --db {options.db}: {problem}")
     return _serve(options, listener, world)

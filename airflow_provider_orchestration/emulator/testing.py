@@ -26,12 +26,14 @@ class EmulatorProcess:
 
     :param options: further options of the command line, e.g. ``"--time-scale", "0.1"``.
     :param port: port to listen at; 0 (the default) takes a free one.
+    :param server: whose answers it gives: ``2.6`` (the default), or ``next``.
     :param python: interpreter to use; this one by default.
     :raises RuntimeError: on entering, if it does not listen within 30 seconds; the message holds what it said.
     """
 
-    def __init__(self, *options: str | Path, port: int = 0, python: str = sys.executable) -> None:
+    def __init__(self, *options: str | Path, port: int = 0, python: str = sys.executable, server: str = "2.6") -> None:
         self._command = [python, "-m", "airflow_provider_orchestration.emulator", "--port", str(port)]
+        self._command += ["--server", server]
         self._command += [str(option) for option in options]
         self._process: subprocess.Popen[str] | None = None
         self._said: list[str] = []

@@ -6,20 +6,16 @@ The whole record is replayed in order, since each exchange builds upon those bef
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import requests
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
-from tests.contract.exchanges import Exchange, Ids, MismatchError, compare, read_record
+from tests.contract.exchanges import read_record
+from tests.contract.replay import SCOPES, Replay
 
 RECORD = read_record()
-PATIENCE = 10.0  # seconds for a state that the record was taken in to come
-SCOPES = "openid orchestration:read orchestration:write"
 LEFT_OUT: dict[str, str] = {}
 """Cases that are not compared, by number and name, with the reason."""
 
@@ -37,17 +33,14 @@ ACCIDENTS: dict[str, frozenset[str]] = {
 """Keys that are not compared, because their values there were an accident."""
 
 
-class Replay:
-    """Repeats the record's requests and keeps what differs."""
+class FirstRecord(Replay):
+    """The record of today's server, and what was done between its exchanges."""
+
+    content_types = CONTENT_TYPES
 
     def __init__(self, emulator: EmulatorProcess) -> None:
-        self.emulator = emulator
-        self.ids = Ids()
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.differences: dict[str, str] = {}
-        self.writer = self._token(emulator.client_id, emulator.client_secret, SCOPES)
-        self.before: dict[str, Callable[[], None]] = {
+        super().__init__(emulator, RECORD, left_out=LEFT_OUT, accidents=ACCIDENTS)
+        self.before = {
             "100 run send, ledger missing": lambda: self._control("DELETE", "ledgers/default"),
             "104 run send": self._make_ledger,
             "175 occ": self._pay_carol,
@@ -58,62 +51,6 @@ class Replay:
             "213 instance after cancel of its main in the engine": lambda: self._engine_when("cancel", "listens"),
         }
 
-    def run(self) -> None:
-        """Replay everything."""
-        for exchange in RECORD:
-            self.before.get(str(exchange), lambda: None)()
-            if str(exchange) in LEFT_OUT:
-                continue
-            try:
-                self._repeat(exchange)
-            except MismatchError as mismatch:
-                self.differences[str(exchange)] = str(mismatch)
-
-    def _repeat(self, exchange: Exchange) -> None:
-        """Make the request, again and again where that changes nothing, until the recorded state is there."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self._compare(exchange, self._ask(exchange))
-                return
-            except MismatchError:
-                harmless = exchange.method == "GET" or exchange.path.endswith("/events")
-                if not harmless or time.monotonic() > deadline:
-                    raise
-            threading.Event().wait(0.01)
-
-    def _ask(self, exchange: Exchange) -> requests.Response:
-        headers = {"Authorization": self._authorization(exchange.case)}
-        content_type = CONTENT_TYPES.get(exchange.case, "application/json")
-        if content_type is not None:
-            headers["Content-Type"] = content_type
-        is_json = exchange.request is not None and not isinstance(exchange.request, str)
-        return self.session.request(
-            exchange.method,
-            self.emulator.flows_url + self.ids.translate(exchange.path),
-            params={key: self.ids.translate(value) for key, value in (exchange.query or {}).items()},
-            headers=headers,
-            json=self._translate(exchange.request) if is_json else None,
-            data=None if is_json else exchange.request,
-            timeout=PATIENCE,
-        )
-
-    def _translate(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: self._translate(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._translate(item) for item in value]
-        return self.ids.translate(value) if isinstance(value, str) else value
-
-    def _compare(self, exchange: Exchange, response: requests.Response) -> None:
-        if response.status_code != exchange.status:
-            raise MismatchError(f"status {response.status_code} instead of {exchange.status}: {response.text[:300]}")
-        if response.headers.get("Content-Type") != exchange.content_type:
-            raise MismatchError(f"type {response.headers.get('Content-Type')} instead of {exchange.content_type}")
-        is_json = exchange.content_type == "application/json"
-        body = response.json() if is_json else response.text or None
-        compare(exchange.response, body, self.ids, ACCIDENTS.get(str(exchange), frozenset()))
-
     def _authorization(self, case: str) -> str:
         if case.startswith("ro "):
             return self._token("demo-reader", "demo-reader", SCOPES)
@@ -121,19 +58,8 @@ class Replay:
             return self._token(self.emulator.client_id, self.emulator.client_secret, "")
         return {"bad token": "Bearer x.y.z", "basic": "Basic ZGVtbzpkZW1v"}.get(case, self.writer)
 
-    def _token(self, client_id: str, secret: str, scope: str) -> str:
-        form = {"grant_type": "client_credentials", "scope": scope}
-        answer = self.session.post(self.emulator.token_url, data=form, auth=(client_id, secret), timeout=PATIENCE)
-        return f"Bearer {answer.json()['access_token']}"
-
     def _control(self, method: str, path: str) -> None:
         self.emulator.control(method, path)
-
-    def _get(self, path: str) -> Any:
-        answer = self.session.get(
-            self.emulator.flows_url + path, headers={"Authorization": self.writer}, timeout=PATIENCE
-        )
-        return answer.json()["data"]
 
     def _started(self, case: str) -> str:
         """Our id of the instance that a case started."""
@@ -176,10 +102,10 @@ class Replay:
 
 
 @pytest.fixture(scope="module")
-def replay() -> Iterator[Replay]:
+def replay() -> Iterator[FirstRecord]:
     # Slow enough for passing states to be seen, e.g. a stage that has begun and does not listen yet.
     with EmulatorProcess("--time-scale", "0.3", "--stage-delay", "2") as emulator:
-        replay = Replay(emulator)
+        replay = FirstRecord(emulator)
         replay.run()
         yield replay
 

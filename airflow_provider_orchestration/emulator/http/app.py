@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from airflow_provider_orchestration.emulator.http.control import Control
 from airflow_provider_orchestration.emulator.http.faults import Counters, Fault, Faults
+from airflow_provider_orchestration.emulator.http.lists import ListOperations
 from airflow_provider_orchestration.emulator.http.operations import Answer, Call, InstanceOperations, Operation
 from airflow_provider_orchestration.emulator.http.routing import OPERATIONS, Match, match
 from airflow_provider_orchestration.emulator.http.trigger_operations import TriggerOperations
@@ -39,7 +40,11 @@ class App:
         self.counters = Counters()
         self.control = Control(world, self.faults, self.counters)
         self.stopping = asyncio.Event()
-        handlers = (InstanceOperations(world.state, world.engine, world.signals), TriggerOperations(world.state))
+        handlers = (
+            InstanceOperations(world.state, world.engine, world.signals, world.generation),
+            TriggerOperations(world.state, world.generation),
+            ListOperations(world.state, world.generation),
+        )
         self.operations: dict[str, Operation] = {
             name: getattr(handler, name) for handler in handlers for name in OPERATIONS if hasattr(handler, name)
         }

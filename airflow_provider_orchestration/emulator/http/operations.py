@@ -1,4 +1,4 @@
-"""The operations on workflows and instances: what the real server answers to each, its quirks included."""
+"""The operations on workflows and instances: what a real server answers to each, its quirks included."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from airflow_provider_orchestration.emulator.go import gojson, golang, goyaml
 from airflow_provider_orchestration.emulator.world import resolution
 from airflow_provider_orchestration.emulator.world.engine import Engine
+from airflow_provider_orchestration.emulator.world.generation import Generation
 from airflow_provider_orchestration.emulator.world.models import FRESH, Instance, Start, Workflow
 from airflow_provider_orchestration.emulator.world.signals import SignalError, Signals
 from airflow_provider_orchestration.emulator.world.state import State
@@ -60,6 +61,11 @@ def internal(message: str) -> Answer:
     return error(500, "INTERNAL", message)
 
 
+def invalid(generation: Generation, message: str) -> Answer:
+    """What is said of a request that cannot be: the next server tells it from what goes wrong."""
+    return error(400, "VALIDATION", message) if generation.is_next else internal(message)
+
+
 def no_content() -> Answer:
     """Done, and nothing to say."""
     return Answer(204, b"", None)
@@ -73,18 +79,15 @@ def wants(value: str) -> bool:
 class InstanceOperations:
     """Workflows and instances."""
 
-    def __init__(self, state: State, engine: Engine, signals: Signals) -> None:
+    def __init__(self, state: State, engine: Engine, signals: Signals, generation: Generation) -> None:
         self.state = state
+        self.generation = generation
         self.engine = engine
         self.signals = signals
 
     def orchestrationget_server_info(self, _: Call) -> Answer:
         """The version; outside authentication."""
         return Answer(200, golang.dump({"version": "develop"}))
-
-    def list_workflows(self, _: Call) -> Answer:
-        """All that are not deleted."""
-        return data([workflow.show() for workflow in self.state.workflows.values() if workflow.deleted_at is None])
 
     def create_workflow(self, call: Call) -> Answer:
         """From JSON, or from YAML if the type says so."""
@@ -107,7 +110,8 @@ class InstanceOperations:
         try:
             resolution.check_workflow(stages or [])
         except resolution.SchemaError as problem:
-            return internal(f"creating workflow: {problem}")
+            what = "invalid workflow configuration: " if self.generation.is_next else ""
+            return invalid(self.generation, f"creating workflow: {what}{problem}")
         now = golang.now_ns()
         workflow = Workflow(str(uuid.uuid4()), config.get("name", ""), stages, now, now)
         self.state.workflows[workflow.id] = workflow
@@ -115,15 +119,15 @@ class InstanceOperations:
         return data(workflow.show(FRESH), 201)
 
     def get_workflow(self, call: Call) -> Answer:
-        """Deleted ones too."""
-        workflow = self.state.workflows.get(call.ids[0])
-        return internal(NO_ROWS) if workflow is None else data(workflow.show())
+        """Deleted ones too, on today's server."""
+        workflow = self._workflow(call.ids[0])
+        return self._missing(NO_ROWS) if workflow is None else data(workflow.show())
 
     def delete_workflow(self, call: Call) -> Answer:
-        """Again and again, if one likes."""
+        """Again and again, if one likes, on today's server."""
         if not _UUID.fullmatch(call.ids[0]):
             return error(400, "VALIDATION", "Key: '' Error:Field validation for '' failed on the 'uuid' tag")
-        workflow = self.state.workflows.get(call.ids[0])
+        workflow = self._workflow(call.ids[0])
         if workflow is None:
             return error(404, "NOT_FOUND", "Workflow not found")
         workflow.deleted_at = golang.now_ns()
@@ -131,7 +135,7 @@ class InstanceOperations:
         return no_content()
 
     async def run_workflow(self, call: Call) -> Answer:
-        """Answers when a worker has begun the run."""
+        """Answers when a worker has begun the run, or where asked to, on the next server, when it has ended."""
         fit = gojson.Fit()
         try:
             # The server looks at a body only if its length was announced.
@@ -139,37 +143,38 @@ class InstanceOperations:
             fit.check()
         except gojson.DecodeError as problem:
             return error(400, "VALIDATION", str(problem))
-        workflow = self.state.workflows.get(call.ids[0])
+        workflow = self._workflow(call.ids[0])
         if workflow is None:
-            return internal(NO_ROWS)
+            return self._missing(NO_ROWS)
         begun: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
         self.engine.submit(Start(str(uuid.uuid4()), workflow.id, variables), partial(_resolve, begun))
         instance = await begun
         if not wants(call.query.get("wait", "")):
             return data(instance.show(FRESH), 201)
-        # It does not wait for the end, but long enough for the first stage's row to be there.
+        # Today's does not wait for the end, but long enough for the first stage's row to be there.
         shown: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
-        self.engine.on_shown[instance.id] = partial(_resolve, shown)
+        listeners = self.engine.on_ended if self.generation.is_next else self.engine.on_shown
+        listeners[instance.id] = partial(_resolve, shown)
         await shown
-        return data(instance.show(workflow=workflow, stages=True), 201)
-
-    def list_instances(self, call: Call) -> Answer:
-        """All of them, without paging."""
-        running = wants(call.query.get("running", ""))
-        return Answer(200, self.state.list_instances(call.query.get("workflowID", ""), running))
+        answer = instance.show(workflow=workflow, stages=True)
+        # Recorded of the next server: a run that failed shows the error at its stage, and not its own.
+        answer.pop("error", None)
+        return data(answer, 201)
 
     def get_instance(self, call: Call) -> Answer:
         """With its workflow and its stages."""
         instance = self.state.instances.get(call.ids[0])
         if instance is None:
-            return internal("Instance not found")
+            return self._missing("Instance not found")
         return data(instance.show(workflow=self.state.workflows[instance.workflow_id], stages=True))
+
+    get_instance_v2 = get_instance
 
     def get_instance_history(self, call: Call) -> Answer:
         """The stages that have begun to run."""
         instance = self.state.instances.get(call.ids[0])
         if instance is None or instance.purged or not instance.begun:
-            return internal(f"workflow not found for ID: {call.ids[0]}-main")
+            return self._missing(f"workflow not found for ID: {call.ids[0]}-main")
         return data([stage.run.show() for stage in instance.stages if stage.run is not None])
 
     def get_instance_stage_history(self, call: Call) -> Answer:
@@ -193,16 +198,26 @@ class InstanceOperations:
         try:
             self.signals.send_event(call.ids[0], event.get("name", ""))
         except SignalError as problem:
-            return internal(str(problem))
+            return self._missing(str(problem))
         return no_content()
 
     def cancel_event(self, call: Call) -> Answer:
-        """Without effect, unless the emulator was told to honour it."""
+        """Without effect on today's server, unless the emulator was told to honour it."""
         try:
             self.signals.abort(call.ids[0])
         except SignalError as problem:
-            return internal(str(problem))
+            return self._missing(str(problem))
         return no_content()
+
+    def _workflow(self, workflow_id: str) -> Workflow | None:
+        """The workflow of an id, as far as the server knows it."""
+        workflow = self.state.workflows.get(workflow_id)
+        gone = workflow is not None and workflow.deleted_at is not None and self.generation.is_next
+        return None if gone else workflow
+
+    def _missing(self, message: str) -> Answer:
+        """What is said of what is not there."""
+        return error(404, "NOT_FOUND", message) if self.generation.is_next else internal(message)
 
 
 def _resolve(begun: asyncio.Future[Instance], instance: Instance) -> None:

@@ -22,8 +22,12 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "read_trigger": ("GET", "/triggers/{}"),
     "delete_trigger": ("DELETE", "/triggers/{}"),
     "list_triggers_occurrences": ("GET", "/triggers/{}/occurrences"),
+    "list_workflows_v2": ("GET", "/v2/workflows"),
+    "list_instances_v2": ("GET", "/v2/instances"),
+    "list_triggers_v2": ("GET", "/v2/triggers"),
+    "get_instance_v2": ("GET", "/v2/instances/{}"),
 }
-"""The 17 operations by their names in the published reference."""
+"""The 17 operations by their names in the published reference, and those of the API's second version."""
 
 _ROUTES: dict[tuple[str, ...], dict[str, str]] = {}
 for _name, (_method, _path) in OPERATIONS.items():
@@ -32,6 +36,7 @@ for _name, (_method, _path) in OPERATIONS.items():
 # Where the router mounts a router of its own, a slash at the end is taken as well.
 _MOUNTS = {("workflows",), ("workflows", "{}"), ("workflows", "{}", "instances"), ("instances",), ("instances", "{}")}
 _MOUNTS |= {("triggers",), ("triggers", "{}")}
+_MOUNTS |= {("v2", "workflows"), ("v2", "instances"), ("v2", "triggers")}
 _GUARDED = ("workflows", "instances", "triggers")
 
 
@@ -48,7 +53,7 @@ class Match:
 def match(method: str, path: str) -> Match:
     """Find the operation. ``guarded`` says that the server looks at the token before anything else."""
     parts = path.split("/")[1:]
-    guarded = bool(parts) and parts[0] in _GUARDED
+    guarded = (parts[1:] if parts[:1] == ["v2"] else parts)[:1] in [[one] for one in _GUARDED]
     for pattern, methods in _ROUTES.items():
         ids = _ids(pattern, parts)
         if ids is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from functools import partial
 from typing import Any
@@ -16,36 +15,20 @@ from airflow_provider_orchestration.emulator.http.operations import (
     Call,
     data,
     error,
-    internal,
+    invalid,
     no_content,
 )
+from airflow_provider_orchestration.emulator.world.generation import Generation
 from airflow_provider_orchestration.emulator.world.models import Trigger
 from airflow_provider_orchestration.emulator.world.state import State
-
-_PAGE, _LARGEST_PAGE = 15, 100
-_SQL_TOKEN = re.compile(r"[A-Za-z_\x80-\U0010ffff][\w$]*|\d+(?:\.\d*)?|\S")
 
 
 class TriggerOperations:
     """Flows triggers and their occurrences."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, generation: Generation) -> None:
         self.state = state
-
-    def list_triggers(self, call: Call) -> Answer:
-        """The first page only; a name is more than the server can do."""
-        if call.query.get("cursor"):  # it gives none, so none can be right
-            return error(400, "VALIDATION", "invalid 'cursor' query param")
-        size = call.query.get("pageSize") or str(_PAGE)
-        if not re.fullmatch(r"[0-9]+", size) or int(size) >= 2**32:
-            return error(400, "VALIDATION", "invalid 'pageSize' query param")
-        name = call.query.get("name")
-        if name:
-            # The server puts a quoted text inside a quoted text.
-            token = _SQL_TOKEN.search(name.replace("'", " "))
-            return internal(f'ERROR: syntax error at or near "{token[0] if token else ""}" (SQLSTATE 42601)')
-        shown = [trigger.show() for trigger in self.state.triggers.values() if not trigger.deleted]
-        return data(shown[: min(int(size), _LARGEST_PAGE) or _PAGE])
+        self.generation = generation
 
     def create_trigger(self, call: Call) -> Answer:
         """Its expressions are compiled now."""
@@ -62,7 +45,7 @@ class TriggerOperations:
             )
             fit.check()
         except gojson.DecodeError as problem:
-            return internal(str(problem))
+            return invalid(self.generation, str(problem))
         fault = _check(given)
         if fault is not None:
             return error(400, "VALIDATION", f"validating data: {fault}")

@@ -66,6 +66,7 @@ class Engine:
         self.publish: Callable[[str, dict[str, Any]], None] = lambda _type, _payload: None
         self.on_begun: dict[str, Callable[[Instance], None]] = {}
         self.on_shown: dict[str, Callable[[Instance], None]] = {}
+        self.on_ended: dict[str, Callable[[Instance], None]] = {}
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
@@ -213,6 +214,8 @@ class Engine:
 
     def _step_close(self, instance: Instance) -> None:
         self.close_stage(instance)
+        if instance.aborted:
+            instance.failure = "canceled"
         stages = self._workflow(instance).stages or []
         self.proceed(instance, "end" if instance.failure is not None or len(instance.stages) == len(stages) else "next")
 
@@ -231,6 +234,7 @@ class Engine:
         self.stop(instance, "ended")
         self.state.rewrite(instance)
         self._tell(self.on_shown, instance)
+        self._tell(self.on_ended, instance)
         if instance.error:
             self._event("FAILED_WORKFLOW", instance, error=instance.error)
         else:

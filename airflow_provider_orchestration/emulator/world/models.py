@@ -125,6 +125,8 @@ class Instance(msgspec.Struct):
     dead: str = ""
     purged: bool = False
     failure: str | None = None
+    #: It ends as canceled when the event comes that it waits for.
+    aborted: bool = False
 
     @property
     def terminated(self) -> bool:

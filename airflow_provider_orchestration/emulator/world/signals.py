@@ -13,7 +13,8 @@ class SignalError(Exception):
 class Signals:
     """Reaches the instances of an engine.
 
-    :param abort: ``ignore``, as the real server does, or ``honour``: an aborted instance ends as failed, "canceled".
+    :param abort: ``ignore``, as Flows 2.6 does; ``honour``: an aborted instance ends as failed, "canceled"; or
+        ``next``, as the next server does: one that waits for an event ends so when its event has come.
     """
 
     def __init__(self, engine: Engine, abort: str = "ignore") -> None:
@@ -37,7 +38,7 @@ class Signals:
             self.engine.proceed(instance, "finish")
 
     def abort(self, instance_id: str) -> None:
-        """Do nothing, as the real server does, or end the instance.
+        """Do nothing, or end the instance, at once or after the event that it waits for.
 
         :raises SignalError: there is no such instance, or the engine has forgotten it.
         """
@@ -46,8 +47,14 @@ class Signals:
             raise SignalError("retrieving workflow execution: sql: no rows in result set")
         if instance.purged:
             raise SignalError(f"workflow not found for ID: {instance_id}")
-        if self.abort_mode == "honour" and not instance.terminated and not instance.dead:
+        if self.abort_mode == "ignore" or instance.terminated or instance.dead:
+            return
+        if self.abort_mode == "next" and instance.phase == "wait":
+            instance.aborted = True
+            self.engine.state.note(instance)
+        else:
             self._cancel_run(instance)
+            self._forget_attempts(instance)
             instance.failure = "canceled"
             if instance.stages and instance.stages[-1].terminated_at is None:
                 self.engine.close_stage(instance)
@@ -75,6 +82,14 @@ class Signals:
         run = instance.stages[-1].run if instance.stages else None
         if run is not None and run.terminated_at is None:
             run.error, run.terminated_at = "canceled", self.engine.timers.clock()
+
+    @staticmethod
+    def _forget_attempts(instance: Instance) -> None:
+        """What was tried again and again is shown as if it had been tried once."""
+        run = instance.stages[-1].run if instance.stages else None
+        for activity in run.activities if run is not None else ():
+            if activity.terminated_at is None:
+                activity.attempt, activity.last_failure, activity.next_at = 1, "", None
 
     def _die(self, instance: Instance, how: str) -> None:
         instance.dead = instance.dead or how

@@ -85,8 +85,12 @@ class State:
         self.instances = {instance.id: instance for instance in written}
         self.forgotten = False
 
-    def list_instances(self, workflow_id: str, running: bool) -> bytes:
-        """The JSON of the instances of workflows that are not deleted, made once for each."""
+    def list_workflows(self) -> list[bytes]:
+        """The JSON of each workflow that is not deleted."""
+        return [self._workflow(one.id) for one in self.workflows.values() if one.deleted_at is None]
+
+    def list_instances(self, workflow_id: str, running: bool) -> list[bytes]:
+        """The JSON of each instance of a workflow that is not deleted."""
         items = []
         for instance in self.instances.values():
             if workflow_id and instance.workflow_id != workflow_id:
@@ -95,14 +99,17 @@ class State:
                 continue
             if self.workflows[instance.workflow_id].deleted_at is None:
                 items.append(self._listed.get(instance.id) or self._list(instance))
-        return b'{"data":[' + b",".join(items) + b"]}\n"
+        return items
 
     def _list(self, instance: Instance) -> bytes:
-        workflow = self._workflow_json.get(instance.workflow_id)
-        if workflow is None:
-            workflow = self._workflow_json[instance.workflow_id] = compact(self.workflows[instance.workflow_id].show())
         shown = instance.show()
         head = compact({"workflowID": shown.pop("workflowID")})[:-1]
-        item = head + b',"workflow":' + workflow + b"," + compact(shown)[1:]
+        item = head + b',"workflow":' + self._workflow(instance.workflow_id) + b"," + compact(shown)[1:]
         self._listed[instance.id] = item
         return item
+
+    def _workflow(self, workflow_id: str) -> bytes:
+        workflow = self._workflow_json.get(workflow_id)
+        if workflow is None:
+            workflow = self._workflow_json[workflow_id] = compact(self.workflows[workflow_id].show())
+        return workflow

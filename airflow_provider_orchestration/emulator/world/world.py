@@ -8,6 +8,7 @@ from pathlib import Path
 from airflow_provider_orchestration.emulator.go import golang
 from airflow_provider_orchestration.emulator.world.auth import Authority
 from airflow_provider_orchestration.emulator.world.engine import Engine, Pace
+from airflow_provider_orchestration.emulator.world.generation import Generation
 from airflow_provider_orchestration.emulator.world.signals import Signals
 from airflow_provider_orchestration.emulator.world.state import State
 from airflow_provider_orchestration.emulator.world.store import Store
@@ -18,16 +19,25 @@ from airflow_provider_orchestration.emulator.world.triggers import Bus
 class World:
     """State, engine, bus and file of one stack.
 
-    :param abort: ``ignore`` or ``honour``, what an abort does.
+    :param abort: ``ignore`` or ``honour``, what an abort does; None is as the generation has it.
     :param file: where the state is kept; in memory only if None.
+    :param generation: which server it is.
     """
 
-    def __init__(self, authority: Authority, pace: Pace, abort: str = "ignore", file: Path | None = None) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        pace: Pace,
+        abort: str | None = None,
+        file: Path | None = None,
+        generation: Generation = Generation.V2_6,
+    ) -> None:
         self.authority = authority
+        self.generation = generation
         self.state = State()
         self.timers = Timers(golang.now_ns)
         self.engine = Engine(self.state, self.timers, pace)
-        self.signals = Signals(self.engine, abort)
+        self.signals = Signals(self.engine, abort or ("next" if generation.is_next else "ignore"))
         self.bus = Bus(self.engine)
         self.store = Store(file) if file is not None else None
         self._alarm: asyncio.TimerHandle | None = None
