@@ -13,6 +13,7 @@ FormanceError
 │ │ ├ NotConnectedError         the connection was never made
 │ │ └ RateLimitedError          too many requests
 │ ├ InvalidAnswerError          the answer is not one of Flows
+│ ├ IncompleteListError         a list may be cut, and the rest of it cannot be had
 │ └ OutcomeUnknownError         a write that may have happened, or may still happen
 ├ StoppedError                  the task was told to stop before it had submitted or sent anything
 └ FinalError                    the task fails without a retry of Airflow; only a person can help
@@ -122,6 +123,10 @@ class RateLimitedError(ServerTroubleError):
 
 class InvalidAnswerError(FlowsApiError):
     """The answer is not one of Flows: HTML, empty, cut off, of the wrong shape, a redirect. For reads only."""
+
+
+class IncompleteListError(FlowsApiError):
+    """A list may be cut, or could not be read whole in time. It is never taken for whole."""
 
 
 class OutcomeUnknownError(FlowsApiError):

@@ -19,7 +19,7 @@ import msgspec
 import requests
 import urllib3
 
-from airflow_provider_orchestration.api.operations import Operation, known_error
+from airflow_provider_orchestration.api.operations import RUN_WORKFLOW_AND_WAIT, Operation, known_error
 from airflow_provider_orchestration.exceptions import (
     AuthenticationError,
     FlowsApiError,
@@ -107,8 +107,11 @@ def error_of_answer(call: Call, response: Response, token: str | None = None) ->
     text = f"{status} {body.error_code}: {said}" if body else f"{status}, {said}"
 
     kind = _TURNED_AWAY.get(status)
-    if status == 500 and body:
-        kind = known_error(call.operation, said)
+    if status in (404, 500) and body:
+        kind = known_error(call.operation, said) or kind
+    if call.operation is RUN_WORKFLOW_AND_WAIT and status == 404:
+        # The instance is read back after it was started: what is not found may be that.
+        kind = None
     if kind is NotFoundError and call.operation.is_read and not body:
         # Gateways say 404, too, e.g. while they are set up anew: no word of Flows that there is no such thing.
         kind = InvalidAnswerError

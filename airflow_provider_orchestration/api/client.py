@@ -1,16 +1,16 @@
 """
-FlowsClient: the 17 operations of Flows v1, and nothing more.
+FlowsClient: the 17 operations of Flows v1, and iterators over its lists.
 
 What a failure means, and which are tried again, is decided below: `answers` and `session`.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_orchestration.api import definitions, inputs, operations
+from airflow_provider_orchestration.api.listing import ListOperations, Timeout
 from airflow_provider_orchestration.api.models import (
     Activity,
     Instance,
@@ -22,14 +22,8 @@ from airflow_provider_orchestration.api.models import (
 )
 from airflow_provider_orchestration.api.session import ClientSettings, FlowsSession
 
-log = logging.getLogger(__name__)
 
-Timeout = float | tuple[float, float] | None
-
-TRIGGERS_PER_PAGE = 100  # the most that the server gives; without asking it gives 15, and never a cursor
-
-
-class FlowsClient:
+class FlowsClient(ListOperations):
     """
     Calls the operations of one Flows. Safe to use from many threads at once.
 
@@ -51,8 +45,8 @@ class FlowsClient:
     """
 
     def __init__(self, settings: ClientSettings, on_token: Callable[[str], None] | None = None) -> None:
+        super().__init__(FlowsSession(settings, on_token))
         self.settings = settings
-        self.session = FlowsSession(settings, on_token)
 
     def close(self) -> None:
         """Close the kept connections. The client can be used again; it then opens new ones."""
@@ -80,10 +74,6 @@ class FlowsClient:
 
     get_server_info = orchestrationget_server_info
 
-    def list_workflows(self, *, retries: int | None = None, timeout: Timeout = None) -> list[Workflow]:
-        """Return all workflows that are not deleted."""
-        return self.session.call_list(operations.LIST_WORKFLOWS, Workflow, retries=retries, timeout=timeout)
-
     def create_workflow(
         self, definition: Mapping[str, Any] | str, *, retries: int | None = None, timeout: Timeout = None
     ) -> Workflow:
@@ -100,15 +90,20 @@ class FlowsClient:
         return self.session.call(operations.CREATE_WORKFLOW, Workflow, body=body, retries=retries, timeout=timeout)
 
     def get_workflow(self, workflow_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Workflow:
-        """Return a workflow, also one that was deleted, with `deleted_at`. :raises NotFoundError: no such workflow"""
+        """
+        Return a workflow; Flows 2.6 gives also one that was deleted, with `deleted_at`.
+
+        :raises NotFoundError: no such workflow, or on the next server, deleted before
+        """
         ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
         return self.session.call(operations.GET_WORKFLOW, Workflow, ids, retries=retries, timeout=timeout)
 
     def delete_workflow(self, workflow_id: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
         """
-        Delete a workflow. Its running instances go on, and it can still be run. Again does no harm.
+        Delete a workflow. Its running instances go on; Flows 2.6 still runs it. Deleting it again does no harm on
+        either server: 2.6 says yes again, the next one that there is none.
 
-        :raises NotFoundError: no such workflow
+        :raises NotFoundError: no such workflow, or on the next server, deleted before
         :raises RefusedInputError: the id is no UUID
         """
         ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
@@ -128,7 +123,8 @@ class FlowsClient:
         Start an instance of a workflow. **Not idempotent**: a second call pays a second time.
 
         :param variables: what the workflow's ``${name}`` stand for, text to text
-        :param wait: asks the server to wait for the end; known servers do not, so look with `get_instance`
+        :param wait: asks the server to wait for the end. Flows 2.6 does not; the next server does, as long as the run
+            lasts: a time-out then says nothing of it, and is an `OutcomeUnknownError`. No operator uses it.
         :param before_send: called immediately before each try is sent, with nothing between; where it raises, that try
             is not sent and its error passes
         :raises NotFoundError: no such workflow
@@ -142,29 +138,6 @@ class FlowsClient:
         )
 
     # --- instances
-
-    def list_instances(
-        self,
-        workflow_id: str | None = None,
-        running: bool | None = None,
-        *,
-        retries: int | None = None,
-        timeout: Timeout = None,
-    ) -> list[Instance]:
-        """
-        Return all instances, without their `status`. Those of deleted workflows are missing. Their order is none to
-        build on: known servers list each where it was written last, which is when it began or when it ended.
-
-        :param workflow_id: only those of this workflow
-        :param running: True: only those that have not ended. False gives all of them: the server does not filter then.
-        """
-        ids = {} if workflow_id is None else {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
-        query = {} if workflow_id is None else {"workflowID": workflow_id}
-        if running is not None:
-            query["running"] = "true" if running else "false"
-        return self.session.call_list(
-            operations.LIST_INSTANCES, Instance, ids, query=query, retries=retries, timeout=timeout
-        )
 
     def get_instance(self, instance_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Instance:
         """
@@ -216,7 +189,8 @@ class FlowsClient:
 
     def cancel_event(self, instance_id: str, *, retries: int | None = None, timeout: Timeout = None) -> None:
         """
-        Ask for an instance to be cancelled. Known servers say yes and go on: look with `get_instance`.
+        Ask for an instance to be cancelled. Flows 2.6 says yes and goes on; on the next server it ends with the error
+        ``canceled``, but where it waits for an event only when that comes. So look with `get_instance`.
 
         :raises NotFoundError: no such instance, or the engine has forgotten it, after days
         """
@@ -224,24 +198,6 @@ class FlowsClient:
         self.session.call_empty(operations.CANCEL_EVENT, ids, retries=retries, timeout=timeout)
 
     # --- Flows triggers
-
-    def list_triggers(
-        self, name: str | None = None, *, retries: int | None = None, timeout: Timeout = None
-    ) -> list[Trigger]:
-        """
-        Return Flows triggers: 100 at most, the server gives no more; the log warns where there were as many.
-
-        :param name: only those of this very name; picked here, as the server answers its own filter with an error
-        """
-        query = {"pageSize": str(TRIGGERS_PER_PAGE)}
-        triggers = self.session.call_list(
-            operations.LIST_TRIGGERS, Trigger, query=query, retries=retries, timeout=timeout
-        )
-        if len(triggers) >= TRIGGERS_PER_PAGE:
-            log.warning(
-                "list_triggers: the server gave %d triggers, the most that it gives; there may be more", len(triggers)
-            )
-        return triggers if name is None else [trigger for trigger in triggers if trigger.name == name]
 
     def create_trigger(
         self,

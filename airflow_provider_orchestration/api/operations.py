@@ -60,6 +60,10 @@ RUN_WORKFLOW = Operation("run_workflow", "POST", "/workflows/{workflow_id}/insta
 # this variant has no known texts.
 RUN_WORKFLOW_AND_WAIT = replace(RUN_WORKFLOW, path="/workflows/{workflow_id}/instances?wait=true")
 LIST_INSTANCES = _read("list_instances", "/instances")
+# The second version's lists, in pages with cursors: the only way to a whole list where the first version cuts it.
+LIST_WORKFLOWS_V2 = _read("list_workflows", "/v2/workflows")
+LIST_INSTANCES_V2 = _read("list_instances", "/v2/instances")
+LIST_TRIGGERS_V2 = _read("list_triggers", "/v2/triggers")
 GET_INSTANCE = _read("get_instance", "/instances/{instance_id}")
 GET_INSTANCE_HISTORY = _read("get_instance_history", "/instances/{instance_id}/history")
 GET_INSTANCE_STAGE_HISTORY = _read("get_instance_stage_history", "/instances/{instance_id}/stages/{number}/history")
@@ -99,7 +103,8 @@ OPERATIONS: tuple[Operation, ...] = (
 @dataclass(frozen=True)
 class KnownText:
     """
-    An ``errorMessage`` of a 500 that says more than that something went wrong: for a write, that nothing happened.
+    An ``errorMessage`` of a 500, or of the next server's 404, that says more than its status: for a write, that nothing
+    happened.
 
     :param text: the whole message, or its beginning where it ends in an ellipsis (``…``)
     """
@@ -131,7 +136,7 @@ KNOWN_TEXTS: tuple[KnownText, ...] = (
 
 
 def known_error(operation: Operation, message: str) -> type[FlowsApiError] | None:
-    """Return the error that a 500 with this ``errorMessage`` means, None where it may mean anything."""
+    """Return the error that a 500 or 404 with this ``errorMessage`` means, None where it may mean anything."""
     for known in KNOWN_TEXTS:
         if known.operation is operation and known.fits(message):
             return known.error

@@ -53,13 +53,24 @@ class _Many(msgspec.Struct, Generic[_T]):
     data: list[_T] | None
 
 
-def _make_decoder(model: Any, many: bool) -> msgspec.json.Decoder[Any]:
+class _Cursor(msgspec.Struct, Generic[_T], rename="camel"):
+    page_size: int
+    has_more: bool
+    data: list[_T] | None = None
+    next: str = ""
+
+
+class _Page(msgspec.Struct, Generic[_T]):
+    cursor: _Cursor[_T]
+
+
+def _make_decoder(model: Any, wrapping: Any) -> msgspec.json.Decoder[Any]:
     if model is ServerInfo:  # the only answer that is not wrapped
         return msgspec.json.Decoder(ServerInfo)
-    return msgspec.json.Decoder(_Many[model] if many else _One[model])
+    return msgspec.json.Decoder(wrapping[model])
 
 
-_decoder: Callable[[Any, bool], msgspec.json.Decoder[Any]] = cache(_make_decoder)
+_decoder: Callable[[Any, Any], msgspec.json.Decoder[Any]] = cache(_make_decoder)
 
 
 class FlowsSession:
@@ -108,15 +119,22 @@ class FlowsSession:
         :param request: ``body``, ``query``, ``retries``, ``timeout``, and ``before_send``: called just before each try,
             with the token at hand; where it raises, nothing is sent and its error passes
         """
-        answer: _One[_T] | _T = self._read(Call(operation, ids or {}), _decoder(model, False), **request)
+        answer: _One[_T] | _T = self._read(Call(operation, ids or {}), _decoder(model, _One), **request)
         return answer.data if isinstance(answer, _One) else answer
 
     def call_list(
         self, operation: Operation, model: type[_T], ids: Mapping[str, str] | None = None, **request: Any
     ) -> list[_T]:
         """Return the answer of an operation that answers a list; null is an empty one."""
-        answer: _Many[_T] = self._read(Call(operation, ids or {}), _decoder(model, True), **request)
+        answer: _Many[_T] = self._read(Call(operation, ids or {}), _decoder(model, _Many), **request)
         return answer.data or []
+
+    def call_page(
+        self, operation: Operation, model: type[_T], ids: Mapping[str, str] | None = None, **request: Any
+    ) -> _Cursor[_T]:
+        """Return a page of a list of the second version of the API, with the cursor of the next one."""
+        answer: _Page[_T] = self._read(Call(operation, ids or {}), _decoder(model, _Page), **request)
+        return answer.cursor
 
     def call_empty(self, operation: Operation, ids: Mapping[str, str] | None = None, **request: Any) -> None:
         """Send an operation whose answer has no body."""

@@ -23,6 +23,7 @@ from airflow_provider_orchestration.cli.shared import (
     write_line,
 )
 from airflow_provider_orchestration.exceptions import FormanceError, InvalidInputError, NotFoundError, RecordError
+from airflow_provider_orchestration.run.definition import is_deleted
 from airflow_provider_orchestration.run.judge.outcome import State
 from airflow_provider_orchestration.run.judge.reading import read_instance
 from airflow_provider_orchestration.run.keys import position_name, run_keys_in
@@ -260,7 +261,7 @@ def _candidates(case: _Case, client: FlowsClient, record: RunRecord) -> list[Can
                 f"{case.task} was submitted: instance {candidate.instance_id} bears its run key {record.run_key}. "
                 f"{remedy}"
             )
-    if client.get_workflow(record.workflow_id).deleted_at is not None:
+    if is_deleted(client, record.workflow_id):
         case.tell("The workflow was deleted: Flows does not list its instances, so the list below may lack some.")
     return [candidate for candidate in scanned.candidates if candidate.is_since(record.intent_at)]
 
@@ -274,8 +275,8 @@ def _changes(old: RunRecord | None, new: RunRecord) -> list[str]:
 
 def _outlook(record: RunRecord, outcome: Outcome) -> str:
     """Return what the clear will bring, where it is not what one expects."""
-    if outcome.state is State.FAILED:
-        return "The instance has failed, so the task will, too; another clear then submits anew."
+    if outcome.state in (State.FAILED, State.CANCELED):
+        return f"The instance is {outcome.state}, so the task fails, too; another clear then submits anew."
     if not outcome.ended and record.deadline is not None and record.deadline < datetime.now(UTC).timestamp():
         return "Its run_timeout has passed and the instance still runs: clear the task when the instance has ended."
     return ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_orchestration.api.client import FlowsClient, Timeout
+    from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.listing import Timeout
     from airflow_provider_orchestration.api.models import (
         Activity,
         Instance,
@@ -45,6 +46,10 @@ class FlowsOperations:
         """Return all workflows that are not deleted."""
         return self.get_conn().list_workflows(**limits)
 
+    def iter_workflows(self, **limits: Unpack[Limits]) -> Iterator[Workflow]:
+        """Give workflows, a page in memory at a time."""
+        return self.get_conn().iter_workflows(**limits)
+
     def create_workflow(self, definition: Mapping[str, Any] | str, **limits: Unpack[Limits]) -> Workflow:
         """Create a workflow from a dict, JSON text or YAML text."""
         return self.get_conn().create_workflow(definition, **limits)
@@ -75,6 +80,12 @@ class FlowsOperations:
         """Return all instances, those of a workflow, or those that run."""
         return self.get_conn().list_instances(workflow_id, running, **limits)
 
+    def iter_instances(
+        self, workflow_id: str | None = None, running: bool | None = None, **limits: Unpack[Limits]
+    ) -> Iterator[Instance]:
+        """Give instances, a page in memory at a time, of all workflows or of one."""
+        return self.get_conn().iter_instances(workflow_id, running, **limits)
+
     def get_instance(self, instance_id: str, **limits: Unpack[Limits]) -> Instance:
         """Return an instance and how far its stages are."""
         return self.get_conn().get_instance(instance_id, **limits)
@@ -98,6 +109,10 @@ class FlowsOperations:
     def list_triggers(self, name: str | None = None, **limits: Unpack[Limits]) -> list[Trigger]:
         """Return Flows triggers."""
         return self.get_conn().list_triggers(name, **limits)
+
+    def iter_triggers(self, **limits: Unpack[Limits]) -> Iterator[Trigger]:
+        """Give Flows triggers, a page in memory at a time."""
+        return self.get_conn().iter_triggers(**limits)
 
     def create_trigger(
         self,

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from airflow.sdk import BaseHook
 from airflow.sdk.serde import allow_class
 
-from airflow_provider_orchestration.api import models
+from airflow_provider_orchestration.api import models, operations
 from airflow_provider_orchestration.exceptions import (
     AuthenticationError,
     ConnectionConfigError,
@@ -192,7 +192,7 @@ def _try_out(client: FlowsClient) -> str:
             f"The address is right (Flows {version} at {flows}), but there was no token: {error}"
         ) from error
     try:
-        client.list_triggers(retries=1)
+        client.session.call_list(operations.LIST_TRIGGERS, models.Trigger, query={"pageSize": "1"}, retries=1)
     except AuthenticationError as error:
         advice = (
             "the client lacks the scope orchestration:read: give it to the client, and name it in scopes"

@@ -108,7 +108,7 @@ def find_workflow(
                 workflow_id=workflow_id,
             ) from error
     check_text("workflow_name", workflow_name)
-    there_are = [one for one in client.list_workflows() if one.deleted_at is None]
+    there_are = _all_workflows(client, workflow_name)
     named = sorted(
         (one for one in there_are if one.name == workflow_name), key=lambda one: one.created_at, reverse=True
     )
@@ -127,11 +127,31 @@ def find_workflow(
     return newest
 
 
+def _all_workflows(client: FlowsClient, name: str) -> list[Workflow]:
+    """
+    Return all workflows that are not deleted, of those of one name none missing, or an older one would be run.
+
+    :raises IncompleteListError: the list may be cut, or things move while it is read.
+    """
+    from airflow_provider_orchestration.api import lists, models
+
+    there_are = client.lists.read_surely(lists.WORKFLOWS, models.Workflow, concerns=lambda one: one.name == name)
+    return [one for one in there_are if one.deleted_at is None]
+
+
+def is_deleted(client: FlowsClient, workflow_id: str) -> bool:
+    """Tell whether a workflow that was there is deleted; the next server then knows it no more."""
+    try:
+        return client.get_workflow(workflow_id).deleted_at is not None
+    except NotFoundError:
+        return True
+
+
 def workflows_named_as(client: FlowsClient, workflow: Workflow) -> list[Workflow]:
     """
     Return a workflow and all others of its name that are not deleted: it may have been deployed anew.
 
     :raises FlowsApiError: they cannot be listed.
     """
-    others = [one for one in client.list_workflows() if one.name == workflow.name and one.id != workflow.id]
-    return [workflow, *(one for one in others if one.deleted_at is None)]
+    there_are = _all_workflows(client, workflow.name)
+    return [workflow, *(one for one in there_are if one.name == workflow.name and one.id != workflow.id)]

@@ -24,7 +24,7 @@ from airflow_provider_orchestration.exceptions import (
     StoppedError,
 )
 from airflow_provider_orchestration.run.definition import stages_of
-from airflow_provider_orchestration.run.event.stage import stage_ended, stages_to_come
+from airflow_provider_orchestration.run.event.stage import stage_ended, stages_to_come, took_event
 from airflow_provider_orchestration.run.judge.reading import read_instance
 from airflow_provider_orchestration.run.judge.stages import current_stage, stage_number
 from airflow_provider_orchestration.run.record import EventRecord
@@ -136,10 +136,16 @@ class EventSending:
         until = time.time() + within
         while True:
             instance, outcome = self._read()
-            if stage_ended(instance, stage):
+            took = took_event(instance, outcome, stage)
+            if took is False:
+                raise self._not_taken(stage, "the run was asked to cancel, and ended when the event came")
+            if took or (stage_ended(instance, stage) and time.time() >= until):
                 self._store.write(record.but(phase="taken"))
                 self.log.info("%s took event %r", self._label(stage), self.event)
                 return
+            if stage_ended(instance, stage):
+                self.pause(_SHORT_PAUSE)
+                continue
             if outcome.ended or current_stage(instance) != stage:
                 raise self._not_taken(stage, f"it is not at that stage any more, the instance is {outcome.state}")
             if time.time() >= until:

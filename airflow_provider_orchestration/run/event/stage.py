@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_orchestration.run.definition import Stage, stages_of
-from airflow_provider_orchestration.run.judge.outcome import judge
+from airflow_provider_orchestration.run.judge.outcome import Outcome, State, judge
 from airflow_provider_orchestration.run.judge.stages import current_stage, stage_label
 from airflow_provider_orchestration.run.wait.watch import Look, Verdict, Watch
 
@@ -45,6 +45,20 @@ def stages_to_come(instance: Instance, after: int, event: str) -> list[int]:
 def stage_ended(instance: Instance, stage: int) -> bool:
     """Tell whether a stage ended, and without an error."""
     return any(one.stage == stage and one.terminated_at is not None and not one.error for one in instance.status)
+
+
+def took_event(instance: Instance, outcome: Outcome, stage: int) -> bool | None:
+    """
+    Tell whether a stage took the event that it waited for; None while it cannot be told.
+
+    One whose run was asked to cancel ends without an error when its event comes, and the run ends as canceled a moment
+    later, without another stage (flows-api, "Two generations of server").
+    """
+    if not stage_ended(instance, stage):
+        return None
+    if any(one.stage > stage for one in instance.status):
+        return True
+    return outcome.state is not State.CANCELED if outcome.ended else None
 
 
 @dataclass(slots=True)

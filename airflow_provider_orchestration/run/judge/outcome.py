@@ -1,4 +1,4 @@
-"""The only place that says running, succeeded, failed or dead."""
+"""The only place that says running, succeeded, failed, canceled or dead."""
 
 from __future__ import annotations
 
@@ -20,8 +20,16 @@ class State(enum.StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    #: Ended because it was asked to: a failure, which a person wanted.
+    CANCELED = "canceled"
     #: Ended in the engine behind Flows, though Flows itself goes on saying that it runs.
     DEAD = "dead"
+
+
+#: What a clear may replace: the instance is not at work, and has not done what it was for.
+REPLACEABLE = (State.FAILED, State.CANCELED, State.DEAD)
+#: The error of an instance that ended because it was asked to (flows-api, "Two generations of server").
+_CANCELED = "canceled"
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,8 @@ def judge(instance: Instance) -> Outcome:
     failed = next((status for status in instance.status if status.error), None)
     if instance.error or failed:
         error = instance.error or (failed.error if failed else None)
-        return Outcome(State.FAILED, failed.stage if failed else None, error)
+        state = State.CANCELED if error == _CANCELED else State.FAILED
+        return Outcome(state, failed.stage if failed else None, error)
     ended = {status.stage for status in instance.status if status.terminated_at is not None}
     expected = {stage.number for stage in stages_of(instance.workflow)} | {status.stage for status in instance.status}
     if instance.workflow is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_orchestration.exceptions import InvalidInputError
-from airflow_provider_orchestration.run.judge.outcome import State
+from airflow_provider_orchestration.run.judge.outcome import REPLACEABLE, State
 from airflow_provider_orchestration.run.keys import digest_of_key, read_run_key
 from airflow_provider_orchestration.run.record import Decision, Earlier, Phase, RunRecord
 
@@ -51,7 +51,7 @@ def adopted(record: RunRecord, instance: Instance, key: str | None, named: State
         )
     if instance.id == record.instance_id:
         return record
-    if record.instance_id is not None and named not in (State.FAILED, State.DEAD) and not only_said(record):
+    if record.instance_id is not None and named not in REPLACEABLE and not only_said(record):
         raise InvalidInputError(
             f"this task has a run of its own, instance {record.instance_id}, {named or 'of which nothing is known'}; "
             "only one that has failed can be replaced"

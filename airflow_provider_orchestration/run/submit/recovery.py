@@ -111,7 +111,7 @@ class KeyScan:
         """
         ends = None if until is None else max(until, time.time() + SHORTEST_LOOK)
         try:
-            instances = client.list_instances(workflow_id, retries=retries, timeout=_limits(client, ends))
+            instances = self._list(client, workflow_id, since, retries, ends)
         except FormanceError as error:
             return not_scanned(error)
         candidates: list[Candidate] = []
@@ -126,6 +126,28 @@ class KeyScan:
             if isinstance(problem, CONCERN_ALL):
                 refused = problem
         return Scanned(candidates, retry_after=not_scanned(refused).retry_after if refused else 0.0)
+
+    def _list(
+        self, client: FlowsClient, workflow_id: str, since: float, retries: int | None, ends: float | None
+    ) -> list[Instance]:
+        """Return the workflow's instances; those since the moment for certain where there is all the time for it."""
+        from airflow_provider_orchestration.api import lists, models
+
+        request: dict[str, Any] = {
+            "ids": {"workflow_id": workflow_id},
+            "query": {"workflowID": workflow_id},
+            "retries": retries,
+            "timeout": _limits(client, ends),
+        }
+        if ends is not None:
+            # It is looked again and again, and what is not found proves nothing.
+            return client.lists.read(lists.INSTANCES, models.Instance, ends=ends, **request).items
+        return client.lists.read_surely(
+            lists.INSTANCES,
+            models.Instance,
+            concerns=lambda one: one.created_at.timestamp() >= since - CLOCK_MARGIN,
+            **request,
+        )
 
     def candidate(self, client: FlowsClient, instance: Instance, *, retries: int | None = 0) -> Candidate:
         """Look at the history of one instance; one that cannot be read leaves it undecided."""

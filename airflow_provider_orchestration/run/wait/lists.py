@@ -6,6 +6,7 @@ Thousands at a time are decoded in a few milliseconds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,18 +58,34 @@ class _Listed(msgspec.Struct, frozen=True, gc=False):
     terminated: bool
 
 
-def running_ids(client: FlowsClient, workflow_id: str) -> frozenset[str]:
-    """Return the ids of the workflow's instances that run; none where the workflow was deleted."""
-    from airflow_provider_orchestration.api import operations
+@dataclass(frozen=True)
+class Running:
+    """
+    The ids of a workflow's instances that run; none where the workflow was deleted.
 
-    listed = client.session.call_list(
-        operations.LIST_INSTANCES,
+    :param paged: they were read page by page: one that is missing may run all the same.
+    """
+
+    ids: frozenset[str]
+    paged: bool
+
+
+def running_ids(client: FlowsClient, workflow_id: str) -> Running:
+    """
+    Return which of the workflow's instances run.
+
+    :raises FlowsApiError: the list cannot be had, or not whole.
+    """
+    from airflow_provider_orchestration.api import lists
+
+    listed = client.lists.read(
+        lists.INSTANCES,
         _Listed,
         {"workflow_id": workflow_id},
         query={"workflowID": workflow_id, "running": "true"},
         retries=0,
     )
-    return frozenset(one.id for one in listed if not one.terminated)
+    return Running(frozenset(one.id for one in listed.items if not one.terminated), listed.paged)
 
 
 def confirm_ended(client: FlowsClient, workflow_id: str, vanished: Set[str]) -> Set[str]:
@@ -76,9 +93,10 @@ def confirm_ended(client: FlowsClient, workflow_id: str, vanished: Set[str]) -> 
     Return those that vanished from the list of the running, and have ended; costs two requests, however many they are.
 
     A second list must miss them, too, and their workflow must still be there: the list leaves out what runs on a
-    deleted one. (A list of those that ended would say it outright, but it holds all that ever ran, without paging.)
+    deleted one. (A list of those that ended would say it outright, but it holds all that ever ran.) A list that was
+    read page by page proves nothing by what it misses.
     """
     still = running_ids(client, workflow_id)
-    if client.get_workflow(workflow_id, retries=0).deleted_at is not None:
+    if still.paged or client.get_workflow(workflow_id, retries=0).deleted_at is not None:
         return frozenset()
-    return vanished - still
+    return vanished - still.ids

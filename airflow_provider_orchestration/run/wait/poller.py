@@ -195,12 +195,12 @@ class Poller:
         self._count("requests")
         running = await self._client.call_list(running_ids, workflow_id)
         self._pauses.accepted()
-        self._lengths.note(workflow_id, len(running))
-        back = {waiter for waiter in group.failing if waiter.watch.instance_id in running}
+        self._lengths.note(workflow_id, len(running.ids))
+        back = {waiter for waiter in group.failing if waiter.watch.instance_id in running.ids}
         group.failing -= back
         await self._give(Look(listed=True), back)
-        vanished = group.by_instance.keys() - running
-        if len(vanished) >= CONFIRM_BY_LIST_FROM:
+        vanished = group.by_instance.keys() - running.ids
+        if len(vanished) >= CONFIRM_BY_LIST_FROM and not running.paged:
             ended = await self._confirm(group, workflow_id, vanished)
             await self._give(Look(terminated=True), list(group.waiters(ended)))
         alone = {*group.waiters(vanished), *group.eager}

@@ -164,33 +164,28 @@ def test_compressed_answer(serve, connect):
     assert connect(serve(Answer(200, body, {"Content-Encoding": "gzip"}))).list_workflows() == []
 
 
-def test_triggers_of_a_name_are_picked_here_and_a_full_page_is_warned_of(serve, connect, caplog):
+def test_triggers_of_a_name_are_picked_here(serve, connect):
     trigger = {"id": "t", "event": "E", "workflowID": "w", "createdAt": "2026-11-23T18:02:23Z", "name": "n"}
     others = [{**trigger, "id": f"o{number}", "name": None} for number in range(99)]
-    server = serve(Answer(200, {"data": [*others, trigger]}))
+    cursor = {"pageSize": 100, "hasMore": False, "data": [*others, trigger]}
+    server = serve(Answer(200, {"data": others}), Answer(200, {"cursor": cursor}))
     assert [found.id for found in connect(server).list_triggers("n")] == ["t"]
-    assert server.api_requests[0].path == "/triggers?pageSize=100"
-    assert "there may be more" in caplog.text
-
-
-def test_no_warning_where_the_page_is_not_full(serve, connect, caplog):
-    assert connect(serve(Answer(200, {"data": []}))).list_triggers("n") == []
-    assert "there may be more" not in caplog.text
+    assert [request.path for request in server.api_requests] == ["/triggers?pageSize=100", "/v2/triggers?pageSize=100"]
 
 
 @pytest.mark.parametrize(
     "arguments, query",
     [
         ({}, ""),
-        ({"workflow_id": "a b&c"}, "?workflowID=a+b%26c"),
-        ({"running": True}, "?running=true"),
-        ({"workflow_id": "w", "running": False}, "?workflowID=w&running=false"),
+        ({"workflow_id": "a b&c"}, "workflowID=a+b%26c&"),
+        ({"running": True}, "running=true&"),
+        ({"workflow_id": "w", "running": False}, "workflowID=w&running=false&"),
     ],
 )
 def test_filters_of_instances(arguments, query, serve, connect):
     server = serve(Answer(200, {"data": []}))
     assert connect(server).list_instances(**arguments) == []
-    assert server.api_requests[0].path == f"/instances{query}"
+    assert server.api_requests[0].path == f"/instances?{query}pageSize=100"
 
 
 def test_an_id_stays_in_its_place_of_the_path(serve, connect):

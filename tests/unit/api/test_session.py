@@ -175,7 +175,7 @@ def test_through_a_proxy(serve, connect):
     proxy = serve(Answer(200, {"data": []}))
     client = connect("http://stack.invalid", token_url=None, proxy=proxy.url)
     assert client.list_workflows() == []
-    assert proxy.requests[0].path == "http://stack.invalid/workflows"
+    assert proxy.requests[0].path == "http://stack.invalid/workflows?pageSize=100"
 
 
 @pytest.mark.parametrize("bad", [-1, True, 1.0, "1"])

@@ -124,11 +124,13 @@ def test_turned_away_by_a_gateway_without_a_word_of_flows(status, name, serve, c
         ("cancel_event", "workflow not found for ID: i", NotFoundError),
     ],
 )
-def test_known_texts_of_a_500_prove_that_nothing_happened(name, message, error, serve, connect):
-    server = serve(flows_error(500, "INTERNAL", message))
+@pytest.mark.parametrize("status, code", [(500, "INTERNAL"), (404, "NOT_FOUND")])
+def test_known_texts_prove_that_nothing_happened(status, code, name, message, error, serve, connect):
+    """Of both generations of server."""
+    server = serve(flows_error(status, code, message))
     with pytest.raises(error) as caught:
         WRITES[name](connect(server))
-    assert (caught.value.status_code, len(server.api_requests)) == (500, 1)
+    assert (caught.value.status_code, len(server.api_requests)) == (status, 1)
 
 
 @pytest.mark.parametrize("name", sorted(set(WRITES) - {"run_workflow"}))
@@ -137,8 +139,9 @@ def test_a_text_of_one_operation_proves_nothing_for_another(name, serve, connect
         WRITES[name](connect(serve(flows_error(500, "INTERNAL", "sql: no rows in result set"))))
 
 
-def test_asked_to_wait_the_server_reads_back_so_its_no_rows_prove_nothing(serve, connect):
-    server = serve(flows_error(500, "INTERNAL", "sql: no rows in result set"))
+@pytest.mark.parametrize("status, code", [(500, "INTERNAL"), (404, "NOT_FOUND")])
+def test_asked_to_wait_the_server_reads_back_so_its_no_rows_prove_nothing(status, code, serve, connect):
+    server = serve(flows_error(status, code, "sql: no rows in result set"))
     with pytest.raises(OutcomeUnknownError):
         connect(server).run_workflow("w", wait=True)
     assert server.api_requests[0].path == "/workflows/w/instances?wait=true"

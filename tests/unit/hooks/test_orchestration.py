@@ -137,7 +137,7 @@ def test_good_connection_without_authentication(airflow_connection):
         assert works, said
         assert "Flows v2" in said
         assert "without authentication" in said
-        assert [request.path for request in server.requests] == ["/_info", "/triggers?pageSize=100"]
+        assert [request.path for request in server.requests] == ["/_info", "/triggers?pageSize=1"]
 
 
 def test_wrong_field(airflow_connection):

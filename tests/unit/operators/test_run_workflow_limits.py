@@ -75,8 +75,8 @@ def test_a_server_that_honours_the_cancel(connect_airflow, run_task):
         workflow = flows.workflow(wait_event("go"))
         life = run_task(workflow_id=workflow.id, run_timeout=0.3, cancel_on_timeout=True)
         assert life.execute() == "failed"
-        assert "failed: stage 1/1 wait_event 'go': canceled" in str(life.error)
-        assert life.record["state"] == "failed"
+        assert "canceled: stage 1/1 wait_event 'go': canceled" in str(life.error)
+        assert life.record["state"] == "canceled"
         flows.client.close()
 
 

@@ -129,5 +129,5 @@ def test_a_server_that_honours_it():
         instance_id = flows.run(wait_event("go"))
         flows.waiting_at(instance_id, 0)
         instance, outcome = ask_to_cancel(flows.client, instance_id, log, timeout=60, poll_interval=1, pause=no_pause)
-        assert (instance.terminated, outcome.state, outcome.error) == (True, State.FAILED, "canceled")
+        assert (instance.terminated, outcome.state, outcome.error) == (True, State.CANCELED, "canceled")
         flows.client.close()

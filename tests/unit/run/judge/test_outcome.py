@@ -48,6 +48,15 @@ def test_recorded_instances(case, answer):
         (instance(status(0, error="boom"), stages=STAGES, terminated=True), Outcome(State.FAILED, 0, "boom")),
         (instance(stages=STAGES, terminated=True, error="before any"), Outcome(State.FAILED, None, "before any")),
         (instance(stages=None, terminated=True, error="boom"), Outcome(State.FAILED, None, "boom")),
+        # It was asked to end: at a delay, or, with its stage ended as if all were well, at an event (recorded).
+        (
+            instance(status(0, error="canceled"), stages=STAGES, terminated=True, error="canceled"),
+            Outcome(State.CANCELED, 0, "canceled"),
+        ),
+        (
+            instance(status(0, ended=True), stages=STAGES, terminated=True, error="canceled"),
+            Outcome(State.CANCELED, None, "canceled"),
+        ),
         # It ended without an error, but not as one that has done its work.
         (
             instance(status(0, ended=True), status(1), stages=STAGES, terminated=True),

@@ -56,7 +56,8 @@ def test_a_scan_reads_what_was_created_since_and_each_history_once(flows):
         assert [one.instance_id for one in scanned.candidates] == ids
         assert [one.has_key(f"k{n}") for n, one in enumerate(scanned.candidates)] == [True] * 3
         assert [one.has_key("k1") for one in scanned.candidates] == [False, True, False]
-    assert (flows.asked("get_instance_history"), flows.asked("list_instances")) == (3, 3)
+    # Once more, whether the server cuts lists.
+    assert (flows.asked("get_instance_history"), flows.asked("list_instances")) == (3, 3 + 1)
     assert scan.scan(flows.client, workflow.id, before + CLOCK_MARGIN + 60).candidates == []
     # The clocks of a stack's parts may differ by so much.
     assert len(scan.scan(flows.client, workflow.id, before + CLOCK_MARGIN - 5).candidates) == 3

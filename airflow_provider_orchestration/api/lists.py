@@ -1,0 +1,210 @@
+"""
+Lists that are whole, or an error.
+
+Flows up to 2.6 gives all there is. The next server cuts a list at 15 items, at 100 with ``pageSize``, without a word
+(flows-api, "Two generations of server"), and which server it is cannot be asked for. So a list goes by what the answers
+prove, and where they prove nothing it is read page by page through the second version of the API, which both have.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from airflow_provider_orchestration.api import operations
+from airflow_provider_orchestration.exceptions import (
+    AuthenticationError,
+    IncompleteListError,
+    InvalidAnswerError,
+    NotFoundError,
+    RefusedInputError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_provider_orchestration.api.operations import Operation
+    from airflow_provider_orchestration.api.session import FlowsSession
+
+#: Items of a page: the most that a server gives which cuts lists.
+PAGE_SIZE = 100
+#: Seconds for which it is believed that a server does not cut its lists: it may be replaced by a newer one.
+_UNCUT_HOLDS = 600.0
+#: Passes over a list of which two in a row must agree.
+_PASSES = 5
+#: What a gateway answers that lets only the first version through.
+_NO_PAGES = (NotFoundError, RefusedInputError, InvalidAnswerError, AuthenticationError)
+
+
+class HasId(Protocol):
+    """What a list holds: something with an id."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+
+_Item = TypeVar("_Item", bound=HasId)
+
+
+@dataclass(frozen=True)
+class List:
+    """A list of the API: the operation of its first version, which may be cut, and that of its second, in pages."""
+
+    whole: Operation
+    pages: Operation
+
+
+WORKFLOWS = List(operations.LIST_WORKFLOWS, operations.LIST_WORKFLOWS_V2)
+INSTANCES = List(operations.LIST_INSTANCES, operations.LIST_INSTANCES_V2)
+TRIGGERS = List(operations.LIST_TRIGGERS, operations.LIST_TRIGGERS_V2)
+
+
+@dataclass(frozen=True)
+class Listed(Generic[_Item]):
+    """
+    All items of a list, each once.
+
+    :param paged: it was read page by page. The server has no order to page by, and things move meanwhile: an item that
+        is missing may be there all the same.
+    """
+
+    items: list[_Item]
+    paged: bool
+
+
+class WholeLists:
+    """Reads the lists of a client, and remembers what its server's answers proved. Safe to use from many threads."""
+
+    def __init__(self, session: FlowsSession) -> None:
+        self._session = session
+        self._uncut_until = float("-inf")
+        #: The most items that the server is known to give in one answer.
+        self._cap = 0
+
+    def read(
+        self,
+        what: List,
+        model: type[_Item],
+        ids: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        ends: float | None = None,
+        **limits: Any,
+    ) -> Listed[_Item]:
+        """
+        Return a list, whole.
+
+        :param ids: named in errors
+        :param query: which items are asked for
+        :param ends: epoch second from which no more pages are asked for; None reads them all
+        :param limits: ``retries`` and ``timeout``, of each request
+        :raises IncompleteListError: it may be cut, and nothing can be done about it
+        """
+        asked = dict(query or {})
+        sized = asked | {"pageSize": str(PAGE_SIZE)}
+        items = self._session.call_list(what.whole, model, ids, query=sized, **limits)
+        if self._is_whole(what, model, ids, items, asked, limits):
+            return Listed(items, paged=False)
+        found: dict[str, _Item] = {}
+        for page in self.pages(what, model, ids, query=asked, **limits):
+            found |= {item.id: item for item in page}
+            if ends is not None and time.time() >= ends:
+                raise _incomplete(what, f"more than {len(found)} items, which could not be read in time")
+        return Listed(list(found.values()), paged=True)
+
+    def read_surely(
+        self,
+        what: List,
+        model: type[_Item],
+        ids: Mapping[str, str] | None = None,
+        *,
+        concerns: Callable[[_Item], bool],
+        **request: Any,
+    ) -> list[_Item]:
+        """
+        Return a list of which an absence is to be believed: read until two passes in a row saw the same items.
+
+        :param concerns: tells the items that must be the same, and that the caller may find missing
+        :param request: as for `read`
+        :raises IncompleteListError: it may be cut, or the passes do not agree
+        """
+        before: frozenset[str] | None = None
+        for _ in range(_PASSES):
+            listed = self.read(what, model, ids, **request)
+            seen = frozenset(item.id for item in listed.items if concerns(item))
+            if not listed.paged or seen == before:
+                return listed.items
+            before = seen
+        raise _incomplete(what, f"another list each of {_PASSES} times: things move while it is read page by page")
+
+    def pages(
+        self,
+        what: List,
+        model: type[_Item],
+        ids: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        **limits: Any,
+    ) -> Iterator[list[_Item]]:
+        """
+        Give a list page by page, by the second version of the API.
+
+        :raises IncompleteListError: it is not to be had
+        """
+        asked: dict[str, str] = dict(query or {}) | {"pageSize": str(PAGE_SIZE)}
+        while True:
+            try:
+                page = self._session.call_page(what.pages, model, ids, query=asked, **limits)
+            except _NO_PAGES as error:
+                why = f"100 items or fewer, and may have more; its pages cannot be had: {error}"
+                raise _incomplete(what, why) from error
+            self._cap = max(self._cap, page.page_size)
+            yield page.data or []
+            if not page.has_more:
+                return
+            if not page.next:
+                raise _incomplete(what, "a page, says that there is more, and not where")
+            asked = {"cursor": page.next}
+
+    def _is_whole(
+        self,
+        what: List,
+        model: type[_Item],
+        ids: Mapping[str, str] | None,
+        items: list[_Item],
+        query: dict[str, str],
+        limits: dict[str, Any],
+    ) -> bool:
+        number, now = len(items), time.monotonic()
+        if number > PAGE_SIZE and what is not TRIGGERS:
+            # Nobody was asked for so many: this server cuts nothing.
+            self._uncut_until = now + _UNCUT_HOLDS
+            return True
+        if number == 0 or number < self._cap:
+            return True
+        if what is TRIGGERS:
+            # Every server cuts these.
+            return False
+        if number < PAGE_SIZE and now < self._uncut_until:
+            return True
+        # A server that gives something where nothing was asked for does not look at the size of pages (recorded on
+        # both: "page size 0").
+        if self._session.call_list(what.whole, model, ids, query=query | {"pageSize": "0"}, **limits):
+            self._uncut_until = now + _UNCUT_HOLDS
+            return True
+        self._uncut_until = float("-inf")
+        return False
+
+
+def _incomplete(what: List, why: str) -> IncompleteListError:
+    name = what.whole.name
+    return IncompleteListError(
+        f"{name}: the server gave {why}",
+        details=(
+            "a list that may be cut is not taken for whole",
+            f"let GET {what.pages.path} of Flows through to this client, as its other paths are",
+        ),
+        operation=name,
+    )

@@ -1,0 +1,186 @@
+"""The next generation of Flows: lists that are cut, aborts that work, deleted workflows that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
+from airflow_provider_orchestration.exceptions import InstanceEndedError
+from airflow_provider_orchestration.operators.cancel_workflow import CancelWorkflowOperator
+from airflow_provider_orchestration.operators.send_event import SendEventOperator
+from airflow_provider_orchestration.run.wait.lists import running_ids
+from airflow_provider_orchestration.run.wait.poller import Poller
+from tests.support.flows import Flows, delay, send, unique, wait_event
+from tests.support.task_life import TaskLife, told
+from tests.support.waiting import Crowd, all_of, begin, run, until
+
+pytestmark = pytest.mark.usefixtures("impatient")
+#: More than any page holds.
+MANY = 120
+
+
+@pytest.fixture(scope="module")
+def next_server() -> Iterator[EmulatorProcess]:
+    with EmulatorProcess("--time-scale", "0.1", server="next") as process:
+        yield process
+
+
+@pytest.fixture
+def flows(next_server, connect_airflow, monkeypatch) -> Iterator[Flows]:
+    next_server.clear_faults()
+    next_server.reset()
+    next_server.reset_counters()
+    connect_airflow(next_server)
+    monkeypatch.setattr("airflow_provider_orchestration.api.session.LONGEST_PAUSE", 0.05)
+    stack = Flows(next_server)
+    yield stack
+    stack.client.close()
+
+
+def canceling(instance_id: str, **arguments: Any) -> TaskLife:
+    given = {"poll_interval": 0.05, "cancel_timeout": 5.0, "retries": 2, "instance_id": instance_id, **arguments}
+    return TaskLife(lambda: CancelWorkflowOperator(task_id="cancel", **given), task_id="cancel")
+
+
+def sending(instance_id: str, deferrable: bool) -> TaskLife:
+    given: dict[str, Any] = {"poll_interval": 0.05, "wait_timeout": 20.0, "confirm_timeout": 3.0, "retries": 2}
+    given |= {"instance_id": instance_id, "event": "go", "deferrable": deferrable}
+    return TaskLife(lambda: SendEventOperator(task_id="send", **given), task_id="send")
+
+
+def test_a_name_is_that_of_the_newest_of_many(flows, run_task, said):
+    name = unique("payout")
+    flows.workflow(send("old"), name=name)
+    for _ in range(MANY):
+        flows.workflow(delay(0.1))
+    newest = flows.workflow(send("new"), name=name)
+    life = run_task(workflow_name=name)
+    assert life.execute() == "success", life.error
+    assert life.result["workflow_id"] == newest.id
+    assert said.having(f"2 workflows are named {name!r}: the newest is taken, {newest.id}")
+
+
+def test_a_lost_run_is_found_among_many(flows, run_task):
+    workflow = flows.workflow(send("a"), wait_event("go"))
+    for _ in range(MANY):
+        flows.client.run_workflow(workflow.id, {"airflow_run_key": "another"})
+    flows.emulator.fault("run_workflow", "reset_after")
+    life = run_task(workflow_id=workflow.id, wait_for_completion=False)
+    assert life.execute() == "success", life.error
+    mine = next(one for one in flows.runs_of(workflow.id) if one["variables"]["airflow_run_key"] != "another")
+    assert life.result["instance_id"] == mine["instance"]
+    assert len(flows.runs_of(workflow.id)) == MANY + 1
+
+
+def test_of_many_that_wait_none_has_ended_that_runs(flows, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__FORMANCE__STAGE_READS_PER_SECOND", "0")
+    crowd = Crowd(flows, MANY)
+    listed = running_ids(flows.client, crowd.workflow_id)
+    assert (listed.ids, listed.paged) == (frozenset(crowd.ids), True)
+
+    async def scene(poller: Poller) -> None:
+        tasks = begin(poller, crowd.ids, crowd.workflow_id)
+        await until(lambda: flows.asked("list_instances_v2") >= 8)
+        assert not any(task.done() for task in tasks)
+        crowd.go(crowd.ids[7])
+        await until(tasks[7].done)
+        assert sum(task.done() for task in tasks) == 1
+        crowd.go(*(one for one in crowd.ids if one != crowd.ids[7]))
+        assert await all_of(tasks) == crowd.ends
+
+    run(scene)
+
+
+def test_a_cancel_ends_it(flows, deferrable, said):
+    instance_id = flows.run(delay(100), delay(0.1))
+    wait_for(lambda: flows.client.get_instance(instance_id).status)
+    task = canceling(instance_id, deferrable=deferrable)
+    assert task.execute() == "success", task.error
+    assert (task.result["state"], task.result["error"]) == ("canceled", "canceled")
+    assert said.having(f"instance {instance_id} has ended: canceled")
+
+
+def test_one_that_waits_for_an_event_goes_on(flows, deferrable):
+    instance_id = flows.run(wait_event("go"), delay(0.1))
+    flows.waiting_at(instance_id, 0)
+    task = canceling(instance_id, deferrable=deferrable, cancel_timeout=0.4)
+    assert task.execute() == "failed"
+    assert isinstance(task.error, AirflowFailException)
+    assert "it waits for event 'go': the next server ends it as canceled when that event comes" in told(task.error)
+    assert not flows.client.get_instance(instance_id).terminated
+    assert flows.asked("send_event") == 1, "the probe whether it is dead, under a name that nobody waits for"
+
+
+def test_an_event_that_only_ends_a_canceled_run_was_not_taken(flows, deferrable):
+    instance_id = flows.run(wait_event("go"), send("a"))
+    flows.waiting_at(instance_id, 0)
+    flows.client.cancel_event(instance_id)
+    task = sending(instance_id, deferrable)
+    assert task.execute() == "failed"
+    assert "the run was asked to cancel, and ended when the event came" in told(task.error)
+    assert flows.asked("send_event") == 1
+    assert flows.ended(instance_id).error == "canceled"
+
+
+def test_an_event_that_was_taken_before_a_cancel_was_taken(flows, deferrable):
+    instance_id = flows.run(wait_event("go"), delay(100))
+    assert sending(instance_id, deferrable).execute() == "success"
+    flows.client.cancel_event(instance_id)
+    assert flows.ended(instance_id).error == "canceled"
+
+
+def test_a_canceled_run_is_red_and_a_clear_submits_anew(flows, run_task):
+    workflow = flows.workflow(delay(20), delay(0.1))
+    life = run_task(workflow_id=workflow.id)
+    life.store.before_write = lambda key, value: (
+        (
+            wait_for(lambda: flows.client.get_instance(value["instance_id"]).status),
+            flows.client.cancel_event(value["instance_id"]),
+        )
+        if value.get("phase") == "submitted"
+        else None
+    )
+    assert life.execute() == "failed"
+    assert f"instance {life.record['instance_id']} canceled: " in str(life.error)
+    assert life.record["state"] == "canceled"
+    life.store.before_write = lambda key, value: None
+    life.clear()
+    assert life.execute() == "success", life.error
+    assert [one["state"] for one in life.record["earlier"]] == ["canceled"]
+
+
+def test_a_run_whose_workflow_is_deleted_meanwhile_is_green(flows, run_task):
+    workflow = flows.workflow(delay(2), delay(0.1))
+    life = run_task(workflow_id=workflow.id)
+    deleted: list[None] = []
+
+    def delete_once(key: str, value: dict[str, Any]) -> None:
+        if value.get("phase") == "submitted" and not deleted:
+            flows.client.delete_workflow(workflow.id)
+            deleted.append(None)
+
+    life.store.before_write = delete_once
+    assert life.execute() == "success", life.error
+    assert len(deleted) == 1
+    assert len(life.result["stages"]) == 2
+
+
+def test_a_deleted_workflow_is_not_there(flows, run_task):
+    workflow = flows.workflow(delay(0.1))
+    flows.client.delete_workflow(workflow.id)
+    life = run_task(workflow_id=workflow.id)
+    assert life.execute() == "up_for_retry"
+    assert "no workflow has the id" in str(life.error)
+    assert flows.asked("run_workflow") == 0
+
+
+def test_an_event_after_the_end(flows):
+    instance_id = flows.run(delay(0.1))
+    flows.ended(instance_id)
+    with pytest.raises(InstanceEndedError) as caught:
+        flows.client.send_event(instance_id, "go")
+    assert caught.value.status_code == 404
