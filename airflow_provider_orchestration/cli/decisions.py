@@ -275,8 +275,10 @@ def _changes(old: RunRecord | None, new: RunRecord) -> list[str]:
 
 def _outlook(record: RunRecord, outcome: Outcome) -> str:
     """Return what the clear will bring, where it is not what one expects."""
-    if outcome.state in (State.FAILED, State.CANCELED):
-        return f"The instance is {outcome.state}, so the task fails, too; another clear then submits anew."
+    if outcome.state is State.FAILED:
+        return "The instance has failed, so the task will, too; another clear then submits anew."
+    if outcome.state is State.CANCELED:
+        return "The instance was canceled, so the task will fail; another clear then submits anew."
     if not outcome.ended and record.deadline is not None and record.deadline < datetime.now(UTC).timestamp():
         return "Its run_timeout has passed and the instance still runs: clear the task when the instance has ended."
     return ""
