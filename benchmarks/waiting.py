@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from benchmarks.waiting_parts.measure import Bench
 
 #: Tasks that wait.
-NUMBERS = (200, 1000, 5000, 10_000)
+NUMBERS = (200, 1000, 10_000)
 #: Those of the peer: it opens a connection for each look of each task, and of thousands it does not come round.
 PEER_NUMBERS = (200, 1000)
 

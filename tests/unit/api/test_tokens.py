@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 import pytest
 
@@ -334,9 +334,9 @@ def test_an_endpoint_that_takes_http_basic_only(serve, connect):
     # Found out once; the secret stands in one place only.
     assert len(basic) == 2
     for request in basic:
-        assert (
-            base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode().endswith(":pl4in+s3cret")
-        )
+        basic_auth = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
+        # Old versions of Authlib quote it, as the RFC has it, new ones do not.
+        assert unquote(basic_auth).endswith(":pl4in+s3cret")
         assert "client_secret" not in parse_qs(request.body.decode())
     assert sent_tokens(server) == ["by-basic-1", "by-basic-2"]
 
