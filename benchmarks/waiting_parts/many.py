@@ -30,7 +30,7 @@ def ends(bench: Bench, number: int, bursts: int) -> dict[str, Any]:
     """
     bench.emulator.reset()
     # Time to start them all, and the client.
-    begin = time.time() + number * (1 + bursts) / 400 + 20
+    begin = time.time() + number * (1 + bursts) / 150 + 20
     crowds = [[begin + 4 * USUAL * index / number for index in range(number)]]
     crowds += [[begin + (4.5 + (index + 0.5) / bursts) * USUAL] * number for index in range(bursts)]
     started = []
