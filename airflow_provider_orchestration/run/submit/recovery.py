@@ -38,6 +38,11 @@ SHORTEST_LOOK = 5.0
 LONGEST_RETRY_AFTER = 300.0
 
 
+def _is_since(created: float, moment: float) -> bool:
+    """Tell whether something was created after a moment, both epoch seconds, as far as a stack's clocks agree."""
+    return created >= moment - CLOCK_MARGIN
+
+
 @dataclass(frozen=True)
 class Candidate:
     """An instance that could be the one: created since the intent."""
@@ -57,7 +62,7 @@ class Candidate:
 
     def is_since(self, moment: float) -> bool:
         """Whether it was created after an epoch second, as far as the clocks of a stack agree."""
-        return self.created >= moment - CLOCK_MARGIN
+        return _is_since(self.created, moment)
 
     def has_key(self, run_key: str) -> bool:
         """Whether the first stage was given this run key (alone or within a longer string)."""
@@ -118,7 +123,7 @@ class KeyScan:
         refused: FlowsApiError | None = None
         for instance in instances:
             # createdAt is when the server's worker began, never before the POST: a lower bound.
-            if instance.created_at.timestamp() < since - CLOCK_MARGIN:
+            if not _is_since(instance.created_at.timestamp(), since):
                 continue
             ask = refused is None and (ends is None or time.time() < ends)
             candidate, problem = self._look(client, instance, retries, _limits(client, ends), ask=ask)
@@ -145,7 +150,7 @@ class KeyScan:
         return client.lists.read_surely(
             lists.INSTANCES,
             models.Instance,
-            concerns=lambda one: one.created_at.timestamp() >= since - CLOCK_MARGIN,
+            concerns=lambda one: _is_since(one.created_at.timestamp(), since),
             **request,
         )
 
