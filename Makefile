@@ -14,7 +14,8 @@ DAGS ?=
 ARGS ?=
 # Processes that run tests side by side, each with an Airflow and an emulator of its own; 0 for none but this one.
 WORKERS ?= 2
-PYTEST = -m pytest --numprocesses $(WORKERS) --dist loadfile
+# In the order of the folders, the slow end-to-end tests first: by their number, the slowest file would come last, alone.
+PYTEST = -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 export AIRFLOW_PORT DAGS
 # Without bytecode each of Airflow's processes would compile thousands of modules anew.

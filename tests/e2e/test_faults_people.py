@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import wait_for
@@ -147,6 +149,9 @@ def test_dag_run_deleted_and_made_again_is_a_new_run(airflow, payments):
     run, first = payments.start_deferred(run_id="made-again")
     payments.go(first)
     assert run.wait() == "success"
+    # Two executions in workers. A run can end before the scheduler hears of their ends; where the task was made again
+    # meanwhile, it takes a late one for the end of the new task's first try, which it then fails.
+    wait_for(lambda: executions_heard_of(airflow, run) == 2)
     airflow.api.delete_run(run.dag_id, run.run_id)
 
     again = payments.start("pay_deferred", run_id="made-again")
@@ -157,6 +162,11 @@ def test_dag_run_deleted_and_made_again_is_a_new_run(airflow, payments):
     assert payments.moved(again) == [PAID_IN, PAID_OUT] * 2
     assert again.xcom("pay")["instance_id"] == second
     assert "earlier" not in again.record("pay")
+
+
+def executions_heard_of(airflow, run):
+    log = airflow.components["scheduler"].log.read_text()
+    return len(re.findall(rf"TaskInstance Finished: .* run_id={run.run_id},", log))
 
 
 def test_one_index_of_a_mapped_task_is_cleared_and_its_list_has_changed_order(payments):

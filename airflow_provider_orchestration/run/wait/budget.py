@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from airflow_provider_orchestration.run import settings
+
+if TYPE_CHECKING:
+    from airflow_provider_orchestration.run.wait.pauses import Pauses
 
 #: Seconds for which requests that were not spent are kept.
 _KEPT_FOR = 20.0
@@ -62,14 +66,15 @@ class Pace:
         self._budget.spend(-int(rate()))
         self._turn = asyncio.Lock()
 
-    async def wait(self) -> float:
-        """Wait for a turn; return how many seconds that took."""
+    async def wait(self, pauses: Pauses) -> float:
+        """Wait for a turn, or for the beginning of a pause; return how many seconds that took."""
         came_at = time.monotonic()
         # The lock is fair, so that not all who wait wake for each turn.
         async with self._turn:
-            while (left := self._budget.left()) < 1:  # noqa: ASYNC110 - what is waited for is the time
+            while (left := self._budget.left()) < 1 and not pauses.now:  # noqa: ASYNC110 - what is waited for is the time
                 await asyncio.sleep((1 - left) / self._rate())
-            self._budget.spend(1)
+            if not pauses.now:
+                self._budget.spend(1)
         return time.monotonic() - came_at
 
 

@@ -184,7 +184,9 @@ class Poller:
                 await self._tell_stages(group)
         except Exception as error:  # noqa: BLE001 - told to all whom it concerns
             took, failed = took or loop.time() - asked, True
-            await self._give_error(error, group, list(group.waiters()))
+            known = _known(error)
+            self._note(known)
+            await self._give_error(known, group, list(group.waiters()))
         finally:
             group.rest(began, took, failed=failed, everyone=everyone or by_list)
             group.busy = False
@@ -192,8 +194,7 @@ class Poller:
 
     async def _by_list(self, group: Group, workflow_id: str) -> bool:
         """Look at all by one list, and at those whom it leaves out one by one; tell whether that had to be given up."""
-        self._count("requests")
-        running = await self._client.call_list(running_ids, workflow_id)
+        running = await self._client.call_list(self._unless_paused(running_ids), workflow_id)
         self._pauses.accepted()
         self._lengths.note(workflow_id, len(running.ids))
         back = {waiter for waiter in group.failing if waiter.watch.instance_id in running.ids}
@@ -212,8 +213,8 @@ class Poller:
         if await self._one_by_one(group, sample) or not all(waiter.has_ended for waiter in sample):
             return frozenset()
         try:
-            self._count("requests", 2)
-            return await self._client.call_list(confirm_ended, workflow_id, vanished)
+            self._count("requests")
+            return await self._client.call_list(self._unless_paused(confirm_ended), workflow_id, vanished)
         except FormanceError:
             return frozenset()
 
@@ -230,11 +231,11 @@ class Poller:
 
         async def read() -> None:
             while pending and not given_up:
-                late = 0.0 if optional else await self._pace.wait()
+                late = 0.0 if optional else await self._pace.wait(self._pauses)
                 if not pending or given_up:
                     return
                 waiter = pending.popleft()
-                if late > waiter.interval.seconds:
+                if late > waiter.interval.seconds and not self._pauses.now:
                     waiter.tell_late(settings.single_reads_per_second())
                 error = await self._read_one(group, waiter, optional=optional)
                 if isinstance(error, CONCERN_ALL):
@@ -251,19 +252,21 @@ class Poller:
         with_history = watch.wants_history and (few or watch.reads_always or budget.stage_reads.left() >= 1)
         waiter.looked_at = asyncio.get_running_loop().time()
         try:
-            look = await self.call(look_unless_refused, watch.instance_id, with_history=with_history)
+            look = await self._client.call(
+                self._unless_paused(look_unless_refused), watch.instance_id, with_history=with_history
+            )
         except Exception as error:  # noqa: BLE001 - told to the one whom it concerns
             look = Look(error=_known(error))
-        more = with_history + (look.activities is not None)
+        more = 0 if look.error else with_history + (look.activities is not None)
         self._count("requests", more)
         budget.stage_reads.spend(more + optional)
         if look.error is None:
             self._pauses.accepted()
             group.failing.discard(waiter)
             await self._give(look, [waiter])
-        elif optional:
-            self._note(look.error)
-        else:
+            return None
+        self._note(look.error)
+        if not optional:
             await self._give_error(look.error, group, [waiter])
         return look.error
 
@@ -275,11 +278,21 @@ class Poller:
             if number % _HANDED_OUT_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    async def _give_error(self, error: Exception, group: Group, waiters: Iterable[Waiter]) -> None:
-        known = _known(error)
-        self._note(known)
+    async def _give_error(self, error: FormanceError, group: Group, waiters: Iterable[Waiter]) -> None:
         group.failing.update(waiter for waiter in waiters if not waiter.verdict.done())
-        await self._give(Look(error=known), waiters)
+        await self._give(Look(error=error), waiters)
+
+    def _unless_paused(
+        self, look: Callable[Concatenate[FlowsClient, P], T]
+    ) -> Callable[Concatenate[FlowsClient, P], T]:
+        """Let a look that waited for its turn be none where meanwhile the server wants to be left alone."""
+
+        def checked(client: FlowsClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            self._pauses.check()
+            self._count("requests")
+            return look(client, *args, **kwargs)
+
+        return checked
 
     def _count(self, what: str, number: int = 1) -> None:
         if number:
@@ -288,7 +301,7 @@ class Poller:
     def _note(self, error: FormanceError) -> None:
         """Count a failure, and keep to what the server asks for."""
         self._count("failures")
-        self._pauses.failed(error, asyncio.get_running_loop().time())
+        self._pauses.failed(error)
 
     @property
     def in_use(self) -> bool:

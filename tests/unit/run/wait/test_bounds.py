@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
+from airflow_provider_orchestration.exceptions import AuthenticationError
 from airflow_provider_orchestration.run.wait import pollers, pools
 from airflow_provider_orchestration.run.wait.budget import Pace
+from airflow_provider_orchestration.run.wait.pauses import Pauses
 from airflow_provider_orchestration.run.wait.poller import Poller
 from airflow_provider_orchestration.run.wait.pollers import poller_for
 from tests.support.flows import Flows
@@ -82,7 +84,7 @@ def test_a_pace_gives_turns_in_order():
         order: list[int] = []
 
         async def turn(number: int) -> float:
-            waited = await pace.wait()
+            waited = await pace.wait(Pauses())
             order.append(number)
             return waited
 
@@ -91,6 +93,19 @@ def test_a_pace_gives_turns_in_order():
         # The first second's at once, then one every 0.05 s.
         assert waited[19] < 0.1
         assert 0.9 < waited[39] < 1.5
+
+    asyncio.run(play())
+
+
+def test_a_pause_lets_nobody_wait_for_a_turn():
+    async def play() -> None:
+        pace, pauses = Pace(lambda: 1.0), Pauses()
+        await pace.wait(pauses)
+        waiting = [asyncio.create_task(pace.wait(pauses)) for _ in range(10)]
+        await asyncio.sleep(0.1)
+        pauses.failed(AuthenticationError("no"))
+        async with asyncio.timeout(2):
+            await asyncio.gather(*waiting)
 
     asyncio.run(play())
 

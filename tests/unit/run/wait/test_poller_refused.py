@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_orchestration.run import settings
 from airflow_provider_orchestration.run.wait import pauses
 from airflow_provider_orchestration.run.wait.poller import Poller
 from airflow_provider_orchestration.run.wait.waiters import Interval
@@ -45,6 +46,46 @@ def test_401_for_ever_costs_few_tokens_and_few_requests(flows, crowds, said):
     for crowd in crowds:
         for one in crowd.ids:
             assert len(said.having(f"instance {one} cannot be read", "warning")) == 1
+
+
+def test_looks_that_waited_for_their_turn_are_not_made_once_it_refuses(flows, said):
+    """At 20 a second, as is the default, the look of the last of these is due two seconds after the first refusal."""
+    crowds = [Crowd(flows, 1) for _ in range(60)]
+    flows.emulator.fault("*", "status", times="always", status=401)
+    flows.emulator.reset_counters()
+
+    async def scene(poller: Poller) -> None:
+        tasks = begin_all(poller, crowds, 0.1)
+        async with asyncio.timeout(5):
+            # Told to all, also to those for whom nothing was asked, and long before their turn.
+            while len(said.having("cannot be read", "warning")) < len(crowds):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(scene)
+    counters = flows.emulator.counters()
+    # The first, its second try with a new token, and those that were on their way.
+    assert sum(counters["requests"].values()) <= 2 * (settings.requests_at_once() + 1)
+    assert counters["tokens"] <= 2
+
+
+def test_lists_that_waited_for_their_turn_are_not_made_once_it_refuses(flows, said):
+    crowds = [Crowd(flows, 3) for _ in range(20)]
+    flows.emulator.fault("*", "status", times="always", status=401)
+    flows.emulator.reset_counters()
+
+    async def scene(poller: Poller) -> None:
+        tasks = begin_all(poller, crowds, 0.1)
+        await asyncio.sleep(3.0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(scene)
+    assert len(said.having("cannot be read", "warning")) == 3 * len(crowds)
+    assert sum(flows.emulator.counters()["requests"].values()) <= 2
 
 
 def test_it_heals(flows, crowds, said, monkeypatch):
