@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from airflow_provider_orchestration.api import operations
+from airflow_provider_orchestration.api import operations, paging
 from airflow_provider_orchestration.exceptions import (
     AuthenticationError,
     IncompleteListError,
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_orchestration.api.operations import Operation
-    from airflow_provider_orchestration.api.session import FlowsSession
+    from airflow_provider_orchestration.api.session import Cursor, FlowsSession
 
-#: Items of a page: the most that a server gives which cuts lists.
-PAGE_SIZE = 100
-#: Seconds for which it is believed that a server does not cut its lists: it may be replaced by a newer one.
-_UNCUT_HOLDS = 600.0
+PAGE_SIZE = paging.PAGE_SIZE
+#: Seconds for which it is believed that a server cuts its lists, or does not: it may be replaced by another one.
+_BELIEVED = 600.0
 #: Passes over a list of which two in a row must agree.
 _PASSES = 5
 #: What a gateway answers that lets only the first version through.
@@ -68,10 +67,12 @@ class Listed(Generic[_Item]):
 
     :param paged: it was read page by page. The server has no order to page by, and things move meanwhile: an item that
         is missing may be there all the same.
+    :param requests: what it cost.
     """
 
     items: list[_Item]
     paged: bool
+    requests: int = 1
 
 
 class WholeLists:
@@ -79,7 +80,7 @@ class WholeLists:
 
     def __init__(self, session: FlowsSession) -> None:
         self._session = session
-        self._uncut_until = float("-inf")
+        self._uncut_until = self._cut_until = float("-inf")
         #: The most items that the server is known to give in one answer.
         self._cap = 0
 
@@ -91,6 +92,7 @@ class WholeLists:
         *,
         query: Mapping[str, str] | None = None,
         ends: float | None = None,
+        expected: int = 0,
         **limits: Any,
     ) -> Listed[_Item]:
         """
@@ -99,20 +101,29 @@ class WholeLists:
         :param ids: named in errors
         :param query: which items are asked for
         :param ends: epoch second from which no more pages are asked for; None reads them all
+        :param expected: items that it is likely to have; of many, pages are fetched a few at once
         :param limits: ``retries`` and ``timeout``, of each request
         :raises IncompleteListError: it may be cut, and nothing can be done about it
         """
         asked = dict(query or {})
-        sized = asked | {"pageSize": str(PAGE_SIZE)}
-        items = self._session.call_list(what.whole, model, ids, query=sized, **limits)
-        if self._is_whole(what, model, ids, items, asked, limits):
-            return Listed(items, paged=False)
+        requests = 0
+        if expected < PAGE_SIZE or time.monotonic() >= self._cut_until:
+            sized = asked | {"pageSize": str(PAGE_SIZE)}
+            items = self._session.call_list(what.whole, model, ids, query=sized, **limits)
+            requests = 1
+            whole = self._is_whole(what, len(items))
+            if whole is None:
+                requests = 2
+                whole = self._is_uncut(what, model, ids, asked, limits)
+            if whole:
+                return Listed(items, paged=False, requests=requests)
         found: dict[str, _Item] = {}
-        for page in self.pages(what, model, ids, query=asked, **limits):
+        for page in self.pages(what, model, ids, query=asked, expected=expected, **limits):
+            requests += 1
             found |= {item.id: item for item in page}
             if ends is not None and time.time() >= ends:
                 raise _incomplete(what, f"more than {len(found)} items, which could not be read in time")
-        return Listed(list(found.values()), paged=True)
+        return Listed(list(found.values()), paged=True, requests=requests)
 
     def read_surely(
         self,
@@ -131,8 +142,10 @@ class WholeLists:
         :raises IncompleteListError: it may be cut, or the passes do not agree
         """
         before: frozenset[str] | None = None
+        expected = 0
         for _ in range(_PASSES):
-            listed = self.read(what, model, ids, **request)
+            listed = self.read(what, model, ids, **request, expected=expected)
+            expected = len(listed.items)
             seen = frozenset(item.id for item in listed.items if concerns(item))
             if not listed.paged or seen == before:
                 return listed.items
@@ -146,56 +159,61 @@ class WholeLists:
         ids: Mapping[str, str] | None = None,
         *,
         query: Mapping[str, str] | None = None,
+        expected: int = 0,
         **limits: Any,
     ) -> Iterator[list[_Item]]:
         """
         Give a list page by page, by the second version of the API.
 
+        :param expected: items that it is likely to have; of many, a few pages are fetched at once, and held in memory
         :raises IncompleteListError: it is not to be had
         """
-        asked: dict[str, str] = dict(query or {}) | {"pageSize": str(PAGE_SIZE)}
-        while True:
+
+        def fetch(asked: dict[str, str]) -> Cursor[_Item]:
             try:
-                page = self._session.call_page(what.pages, model, ids, query=asked, **limits)
+                return self._session.call_page(what.pages, model, ids, query=asked, **limits)
             except _NO_PAGES as error:
                 why = f"100 items or fewer, and may have more; its pages cannot be had: {error}"
                 raise _incomplete(what, why) from error
+
+        came_from = ""
+        for page in paging.walk(fetch, dict(query or {}) | {"pageSize": str(PAGE_SIZE)}, expected):
             self._cap = max(self._cap, page.page_size)
             yield page.data or []
-            if not page.has_more:
-                return
-            if not page.next:
+            if page.has_more and page.next in ("", came_from):
                 raise _incomplete(what, "a page, says that there is more, and not where")
-            asked = {"cursor": page.next}
+            came_from = page.next
 
-    def _is_whole(
-        self,
-        what: List,
-        model: type[_Item],
-        ids: Mapping[str, str] | None,
-        items: list[_Item],
-        query: dict[str, str],
-        limits: dict[str, Any],
-    ) -> bool:
-        number, now = len(items), time.monotonic()
+    def _is_whole(self, what: List, number: int) -> bool | None:
+        """Tell whether an answer of so many items is the whole list; None where it does not show."""
         if number > PAGE_SIZE and what is not TRIGGERS:
             # Nobody was asked for so many: this server cuts nothing.
-            self._uncut_until = now + _UNCUT_HOLDS
+            self._note(cuts=False)
             return True
         if number == 0 or number < self._cap:
             return True
         if what is TRIGGERS:
             # Every server cuts these.
             return False
-        if number < PAGE_SIZE and now < self._uncut_until:
-            return True
+        return True if number < PAGE_SIZE and time.monotonic() < self._uncut_until else None
+
+    def _is_uncut(
+        self,
+        what: List,
+        model: type[_Item],
+        ids: Mapping[str, str] | None,
+        query: dict[str, str],
+        limits: dict[str, Any],
+    ) -> bool:
         # A server that gives something where nothing was asked for does not look at the size of pages (recorded on
         # both: "page size 0").
-        if self._session.call_list(what.whole, model, ids, query=query | {"pageSize": "0"}, **limits):
-            self._uncut_until = now + _UNCUT_HOLDS
-            return True
-        self._uncut_until = float("-inf")
-        return False
+        uncut = bool(self._session.call_list(what.whole, model, ids, query=query | {"pageSize": "0"}, **limits))
+        self._note(cuts=not uncut)
+        return uncut
+
+    def _note(self, *, cuts: bool) -> None:
+        until = time.monotonic() + _BELIEVED
+        self._cut_until, self._uncut_until = (until, float("-inf")) if cuts else (float("-inf"), until)
 
 
 def _incomplete(what: List, why: str) -> IncompleteListError:

@@ -53,7 +53,9 @@ class _Many(msgspec.Struct, Generic[_T]):
     data: list[_T] | None
 
 
-class _Cursor(msgspec.Struct, Generic[_T], rename="camel"):
+class Cursor(msgspec.Struct, Generic[_T], rename="camel"):
+    """A page of a list, and the cursor of the next one."""
+
     page_size: int
     has_more: bool
     data: list[_T] | None = None
@@ -61,7 +63,7 @@ class _Cursor(msgspec.Struct, Generic[_T], rename="camel"):
 
 
 class _Page(msgspec.Struct, Generic[_T]):
-    cursor: _Cursor[_T]
+    cursor: Cursor[_T]
 
 
 def _make_decoder(model: Any, wrapping: Any) -> msgspec.json.Decoder[Any]:
@@ -131,7 +133,7 @@ class FlowsSession:
 
     def call_page(
         self, operation: Operation, model: type[_T], ids: Mapping[str, str] | None = None, **request: Any
-    ) -> _Cursor[_T]:
+    ) -> Cursor[_T]:
         """Return a page of a list of the second version of the API, with the cursor of the next one."""
         answer: _Page[_T] = self._read(Call(operation, ids or {}), _decoder(model, _Page), **request)
         return answer.cursor

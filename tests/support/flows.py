@@ -109,6 +109,10 @@ class Flows:
         """How often an operation was asked for since the test began."""
         return int(self.emulator.counters()["requests"].get(operation, 0))
 
+    def asked_in_all(self) -> int:
+        """How often anything was asked for since the test began."""
+        return sum(self.emulator.counters()["requests"].values())
+
 
 def unique(prefix: str) -> str:
     """A name that nothing else on the stack has."""

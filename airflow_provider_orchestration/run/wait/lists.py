@@ -23,31 +23,33 @@ LIST_FROM = 3
 #: ... unless the list holds more items than so many for each of them: a single read costs 21 ms on the real server
 #: (flows-api, "What bites", 11) and 0.7 ms here, an item of a list 25 us there and 10 us here.
 ITEMS_PER_READ = 600
+#: ... or, of a list that comes page by page, than a page for each.
+PAGE_SIZE = 100
 #: From this number of instances that vanished from the list at once, a second list confirms that they have ended...
 CONFIRM_BY_LIST_FROM = 100
 #: ... after so many of them were read and had ended.
 CONFIRM_SAMPLE = 8
 
 
-class ListLengths:
-    """Remembers how long the list of each workflow was, and so what a list would cost."""
+@dataclass
+class ListCost:
+    """What a list of a workflow costs: how long the last one was, and whether it came page by page."""
 
-    def __init__(self) -> None:
-        self._lengths: dict[str, int] = {}
+    length: int = 0
+    paged: bool = False
 
-    def note(self, workflow_id: str, length: int) -> None:
+    def note(self, running: Running) -> None:
         """Take note of a list."""
-        self._lengths[workflow_id] = length
+        self.length, self.paged = len(running.ids), running.paged
 
-    def list_is_cheaper(self, workflow_id: str | None, reads: int) -> bool:
-        """Tell whether one list costs less than so many single reads; never where the workflow is not known."""
-        if workflow_id is None or reads < LIST_FROM:
+    def is_less_than(self, reads: int) -> bool:
+        """Tell whether one list costs less than so many single reads."""
+        if reads < LIST_FROM:
             return False
-        length = self._lengths.get(workflow_id, 0)
-        if length <= reads * ITEMS_PER_READ:
+        if self.length <= reads * (PAGE_SIZE if self.paged else ITEMS_PER_READ):
             return True
         # That was a while ago: the list is tried again one day.
-        self._lengths[workflow_id] = int(length * 0.95)
+        self.length = int(self.length * 0.95)
         return False
 
 
@@ -64,16 +66,19 @@ class Running:
     The ids of a workflow's instances that run; none where the workflow was deleted.
 
     :param paged: they were read page by page: one that is missing may run all the same.
+    :param requests: what they cost.
     """
 
     ids: frozenset[str]
     paged: bool
+    requests: int = 1
 
 
-def running_ids(client: FlowsClient, workflow_id: str) -> Running:
+def running_ids(client: FlowsClient, workflow_id: str, expected: int = 0) -> Running:
     """
     Return which of the workflow's instances run.
 
+    :param expected: how many these are likely to be.
     :raises FlowsApiError: the list cannot be had, or not whole.
     """
     from airflow_provider_orchestration.api import lists
@@ -83,9 +88,11 @@ def running_ids(client: FlowsClient, workflow_id: str) -> Running:
         _Listed,
         {"workflow_id": workflow_id},
         query={"workflowID": workflow_id, "running": "true"},
+        expected=expected,
         retries=0,
     )
-    return Running(frozenset(one.id for one in listed.items if not one.terminated), listed.paged)
+    ids = frozenset(one.id for one in listed.items if not one.terminated)
+    return Running(ids, listed.paged, listed.requests)
 
 
 def confirm_ended(client: FlowsClient, workflow_id: str, vanished: Set[str]) -> Set[str]:

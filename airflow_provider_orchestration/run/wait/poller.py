@@ -38,7 +38,6 @@ from airflow_provider_orchestration.run.wait.lists import (
     CONFIRM_BY_LIST_FROM,
     CONFIRM_SAMPLE,
     LIST_FROM,
-    ListLengths,
     confirm_ended,
     running_ids,
 )
@@ -77,7 +76,6 @@ class Poller:
         self._serving: set[asyncio.Task[None]] = set()
         self._pauses = Pauses()
         self._pace = budget.Pace(settings.single_reads_per_second)
-        self._lengths = ListLengths()
         #: Beats every 5 s; Airflow gives a triggerer up after 30.
         self.pulse = Pulse(20.0)
 
@@ -168,7 +166,7 @@ class Poller:
         if everyone and group.due > float("-inf"):
             Stats.timing("formance.poller.behind", (began - group.due) * 1000, tags=self._tags)
         whom = list(group.waiters() if everyone else group.newcomers)
-        by_list = self._lengths.list_is_cheaper(group.workflow_id, len(whom))
+        by_list = group.workflow_id is not None and group.list_cost.is_less_than(len(whom))
         group.newcomers.clear()
         group.newcomers_due = float("inf")
         try:
@@ -194,9 +192,11 @@ class Poller:
 
     async def _by_list(self, group: Group, workflow_id: str) -> bool:
         """Look at all by one list, and at those whom it leaves out one by one; tell whether that had to be given up."""
-        running = await self._client.call_list(self._unless_paused(running_ids), workflow_id)
+        look = self._unless_paused(running_ids)
+        running = await self._client.call_list(look, workflow_id, group.list_cost.length)
+        self._count("requests", running.requests - 1)
         self._pauses.accepted()
-        self._lengths.note(workflow_id, len(running.ids))
+        group.list_cost.note(running)
         back = {waiter for waiter in group.failing if waiter.watch.instance_id in running.ids}
         group.failing -= back
         await self._give(Look(listed=True), back)

@@ -10,17 +10,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_provider_orchestration.run.wait.lists import ListCost
+
 if TYPE_CHECKING:
     from airflow_provider_orchestration.run.wait.watch import Look, Verdict, Watch
 
 #: Seconds after which the stages of a waiting instance are told again, where the budget allows it.
 STAGES_EVERY = 60.0
-#: A look is followed by a pause of at least this many times as long as it took, for a server that has become slow...
+#: A look is followed by a pause of at least this many times as long as it took, so that a server that has become slow,
+#: or gives long lists page by page, is asked for a quarter of the time at the most.
 _PAUSE_FACTOR = 3.0
-#: ... up to this many seconds; also the most that failed looks in a row, each doubling the pause, can make of it.
+#: Seconds to which failed looks in a row, each doubling the pause, can stretch it.
 _LONGEST_PAUSE = 60.0
-
-
 #: Seconds that an interval grows to, where nothing else is said.
 LONGEST_INTERVAL = 300.0
 
@@ -105,6 +106,7 @@ class Group:
     #: Looks in a row that failed for all.
     failures: int = 0
     busy: bool = False
+    list_cost: ListCost = field(default_factory=ListCost)
     by_instance: dict[str, list[Waiter]] = field(default_factory=dict)
     size: int = 0
     #: Those whom no look has seen yet.
@@ -170,10 +172,10 @@ class Group:
         """Have the next look after a pause that fits the one that began at this loop time and took so many seconds."""
         interval = self.interval()
         self.failures = self.failures + 1 if failed else 0
-        pause = took * _PAUSE_FACTOR
+        pause = min(took * _PAUSE_FACTOR, LONGEST_INTERVAL)
         if failed:
-            pause = max(pause, interval * 2 ** min(self.failures - 1, 10))
-        self.not_before = asyncio.get_running_loop().time() + min(pause, _LONGEST_PAUSE)
+            pause = max(pause, min(interval * 2 ** min(self.failures - 1, 10), _LONGEST_PAUSE))
+        self.not_before = asyncio.get_running_loop().time() + pause
         if everyone:
             for waiter in self._growing:
                 waiter.interval.looked(began)

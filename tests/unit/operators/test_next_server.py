@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +92,33 @@ def test_of_many_that_wait_none_has_ended_that_runs(flows, monkeypatch):
         assert sum(task.done() for task in tasks) == 1
         crowd.go(*(one for one in crowd.ids if one != crowd.ids[7]))
         assert await all_of(tasks) == crowd.ends
+
+    run(scene)
+
+
+def test_an_interval_of_many_costs_a_request_for_each_hundred_and_two(flows, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__FORMANCE__STAGE_READS_PER_SECOND", "0")
+    number = 250
+    crowd = Crowd(flows, number)
+
+    async def scene(poller: Poller) -> None:
+        tasks = begin(poller, crowd.ids, crowd.workflow_id, 1.0)
+        looks: list[int] = []
+        while len(looks) < 5:
+            before = asked = flows.asked_in_all()
+            while asked == before:
+                await asyncio.sleep(0.02)
+                asked = await asyncio.to_thread(flows.asked_in_all)
+            # A look is over before the pause that follows it.
+            await asyncio.sleep(0.5)
+            looks.append(flows.asked_in_all() - before)
+        assert not any(task.done() for task in tasks)
+        assert max(looks) <= number // 100 + 1 + 2
+        # It is known by then that this server cuts its lists: the pages alone are asked for.
+        assert looks[-1] == number // 100 + 1
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     run(scene)
 

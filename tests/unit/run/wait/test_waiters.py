@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_orchestration.exceptions import ServerTroubleError
 from airflow_provider_orchestration.run.wait import lists, waiters
 from airflow_provider_orchestration.run.wait.budget import Budget
-from airflow_provider_orchestration.run.wait.lists import LIST_FROM, ListLengths
+from airflow_provider_orchestration.run.wait.lists import LIST_FROM, ListCost, Running
 from airflow_provider_orchestration.run.wait.poller import Poller
 from airflow_provider_orchestration.run.wait.waiters import Group, Interval, Waiter
 from airflow_provider_orchestration.run.wait.watch import Look, Verdict
@@ -78,29 +78,33 @@ def test_all_have_their_turn():
 
 
 @pytest.mark.parametrize(
-    "reads, listed, cheaper",
+    "reads, listed, paged, cheaper",
     [
-        (LIST_FROM - 1, 0, False),
-        (LIST_FROM, 0, True),
-        (LIST_FROM, LIST_FROM * lists.ITEMS_PER_READ, True),
-        (LIST_FROM, LIST_FROM * lists.ITEMS_PER_READ + 1, False),
+        (LIST_FROM - 1, 0, False, False),
+        (LIST_FROM, 0, False, True),
+        (LIST_FROM, LIST_FROM * lists.ITEMS_PER_READ, False, True),
+        (LIST_FROM, LIST_FROM * lists.ITEMS_PER_READ + 1, False, False),
+        (LIST_FROM, LIST_FROM * 100, True, True),
+        (LIST_FROM, LIST_FROM * 100 + 1, True, False),
     ],
 )
-def test_a_list_is_asked_for_where_it_is_cheaper(reads, listed, cheaper):
-    lengths = ListLengths()
-    lengths.note("w", listed)
-    assert lengths.list_is_cheaper("w", reads) is cheaper
-    assert lengths.list_is_cheaper(None, reads) is False
+def test_a_list_is_asked_for_where_it_is_cheaper(reads, listed, paged, cheaper):
+    assert _cost(listed, paged=paged).is_less_than(reads) is cheaper
 
 
 def test_a_list_that_was_too_long_is_tried_again_one_day():
-    lengths = ListLengths()
-    lengths.note("w", 100 * lists.ITEMS_PER_READ * LIST_FROM)
+    cost = _cost(100 * lists.ITEMS_PER_READ * LIST_FROM)
     looks = 1
-    while not lengths.list_is_cheaper("w", LIST_FROM):
+    while not cost.is_less_than(LIST_FROM):
         looks += 1
         assert looks < 1000
     assert looks > 50
+
+
+def _cost(length: int, *, paged: bool = False) -> ListCost:
+    cost = ListCost()
+    cost.note(Running(frozenset(map(str, range(length))), paged))
+    return cost
 
 
 def test_the_pause_grows_with_the_server_s_slowness_and_with_failures():
@@ -117,6 +121,8 @@ def test_the_pause_grows_with_the_server_s_slowness_and_with_failures():
         assert 8.9 <= next_in() <= 10.0
         group.rest(loop.time() - 5, 5.0, failed=False, everyone=True)
         assert next_in() == pytest.approx(15.0, abs=0.1)
+        group.rest(loop.time() - 30, 30.0, failed=False, everyone=True)
+        assert next_in() == pytest.approx(90.0, abs=0.1)
         pauses = []
         for _ in range(5):
             group.rest(loop.time(), 0.1, failed=True, everyone=True)
