@@ -33,6 +33,7 @@ happened**.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class FormanceError(Exception):
@@ -127,6 +128,9 @@ class InvalidAnswerError(FlowsApiError):
 
 class IncompleteListError(FlowsApiError):
     """A list may be cut, or could not be read whole in time. It is never taken for whole."""
+
+    #: What was read of it all the same: that something is there is proven by it, never that something is not.
+    items: Sequence[Any] = ()
 
 
 class OutcomeUnknownError(FlowsApiError):

@@ -63,11 +63,17 @@ def airflow_db() -> None:
 
 
 @pytest.fixture(scope="session")
-def emulator_process() -> Iterator[EmulatorProcess]:
+def flows_server(request: pytest.FixtureRequest) -> str:
+    """Whose answers the emulator gives: ``2.6``, or what a test is parametrized with, `on_next` and `on_both`."""
+    return str(getattr(request, "param", "2.6"))
+
+
+@pytest.fixture(scope="session")
+def emulator_process(flows_server: str) -> Iterator[EmulatorProcess]:
     """The session's Flows emulator, ten times as fast as the real server. Tests take `emulator`."""
     from airflow_provider_orchestration.emulator.testing import EmulatorProcess
 
-    with EmulatorProcess("--time-scale", "0.1") as process:
+    with EmulatorProcess("--time-scale", "0.1", server=flows_server) as process:
         yield process
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_provider_orchestration.api import definitions, inputs, operations
+from airflow_provider_orchestration.api import definitions, inputs, names, operations
 from airflow_provider_orchestration.api.listing import ListOperations, Timeout
 from airflow_provider_orchestration.api.models import (
     Activity,
@@ -87,7 +87,10 @@ class FlowsClient(ListOperations):
         :raises RefusedInputError: Flows says what is wrong with it
         """
         body = definitions.read_definition(definition)
-        return self.session.call(operations.CREATE_WORKFLOW, Workflow, body=body, retries=retries, timeout=timeout)
+        try:
+            return self.session.call(operations.CREATE_WORKFLOW, Workflow, body=body, retries=retries, timeout=timeout)
+        finally:
+            names.forget(self.settings.base_url)
 
     def get_workflow(self, workflow_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Workflow:
         """
@@ -107,7 +110,10 @@ class FlowsClient(ListOperations):
         :raises RefusedInputError: the id is no UUID
         """
         ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
-        self.session.call_empty(operations.DELETE_WORKFLOW, ids, retries=retries, timeout=timeout)
+        try:
+            self.session.call_empty(operations.DELETE_WORKFLOW, ids, retries=retries, timeout=timeout)
+        finally:
+            names.forget(self.settings.base_url)
 
     def run_workflow(
         self,

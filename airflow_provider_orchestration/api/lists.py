@@ -106,6 +106,7 @@ class WholeLists:
         :raises IncompleteListError: it may be cut, and nothing can be done about it
         """
         asked = dict(query or {})
+        items: list[_Item] = []
         requests = 0
         if expected < PAGE_SIZE or time.monotonic() >= self._cut_until:
             sized = asked | {"pageSize": str(PAGE_SIZE)}
@@ -118,11 +119,15 @@ class WholeLists:
             if whole:
                 return Listed(items, paged=False, requests=requests)
         found: dict[str, _Item] = {}
-        for page in self.pages(what, model, ids, query=asked, expected=expected, **limits):
-            requests += 1
-            found |= {item.id: item for item in page}
-            if ends is not None and time.time() >= ends:
-                raise _incomplete(what, f"more than {len(found)} items, which could not be read in time")
+        try:
+            for page in self.pages(what, model, ids, query=asked, expected=expected, **limits):
+                requests += 1
+                found |= {item.id: item for item in page}
+                if ends is not None and time.time() >= ends:
+                    raise _incomplete(what, f"more than {len(found)} items, which could not be read in time")
+        except IncompleteListError as error:
+            error.items = [*items, *found.values()]
+            raise
         return Listed(list(found.values()), paged=True, requests=requests)
 
     def read_surely(
@@ -133,7 +138,7 @@ class WholeLists:
         *,
         concerns: Callable[[_Item], bool],
         **request: Any,
-    ) -> list[_Item]:
+    ) -> Listed[_Item]:
         """
         Return a list of which an absence is to be believed: read until two passes in a row saw the same items.
 
@@ -148,9 +153,11 @@ class WholeLists:
             expected = len(listed.items)
             seen = frozenset(item.id for item in listed.items if concerns(item))
             if not listed.paged or seen == before:
-                return listed.items
+                return listed
             before = seen
-        raise _incomplete(what, f"another list each of {_PASSES} times: things move while it is read page by page")
+        moving = _incomplete(what, f"another list each of {_PASSES} times: things move while it is read page by page")
+        moving.items = listed.items
+        raise moving
 
     def pages(
         self,

@@ -69,7 +69,16 @@ def get_cli_commands() -> list[GroupCommand]:
         description="Lets a task submit again of which it is not known whether its run was submitted. If it was, money "
         f"moves twice. {_DECIDING}",
         func=lazy_load_command(f"{_HERE}.decisions.forget"),
-        args=(*task, *shared),
+        args=(
+            *task,
+            _arg(
+                "--yes-although-not-all-was-read",
+                action="store_true",
+                default=False,
+                help="forget although not all instances and histories of the workflow could be read",
+            ),
+            *shared,
+        ),
     )
     return [
         GroupCommand(

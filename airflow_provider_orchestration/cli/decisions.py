@@ -153,7 +153,7 @@ def forget(args: Namespace) -> None:
     with _refusing(f"{case.task} cannot be forgotten"):
         record = deciding.forgotten(old, case.decision())
     with flows_client(args.conn_id) as client:
-        candidates = _candidates(case, client, old)
+        candidates, unread = _candidates(case, client, old)
     sent = datetime.fromtimestamp(old.intent_at, UTC)
     age = (datetime.now(UTC) - sent).total_seconds()
     case.tell(
@@ -166,6 +166,13 @@ def forget(args: Namespace) -> None:
     )
     if not old.recoverable:
         case.tell("The workflow does not show run keys in its first stage, so none of them can be ruled out.")
+    if unread:
+        case.tell("NOT ALL WAS READ that may be this task's run:", *(f"  {line}" for line in unread))
+        if not args.yes_although_not_all_was_read:
+            raise FormanceError(
+                f"{case.task} cannot be forgotten as long as not all is read that may be its run; nothing was "
+                "written. Who is sure all the same: --yes-although-not-all-was-read"
+            )
     case.write(record, f"Are you sure that nothing was submitted for {case.task}, and shall it submit again?")
     shown = [candidate_as_json(candidate) for candidate in candidates]
     case.done(record, f"Written. Now clear {case.task}: it submits again.", written=True, candidates=shown)
@@ -241,14 +248,14 @@ def _check_no_other_has_it(case: _Case, instance: Instance) -> None:
             raise InvalidInputError(f"instance {instance.id} is the run of {task}: its record says so")
 
 
-def _candidates(case: _Case, client: FlowsClient, record: RunRecord) -> list[Candidate]:
+def _candidates(case: _Case, client: FlowsClient, record: RunRecord) -> tuple[list[Candidate], list[str]]:
     """
-    Return the instances that may be the record's.
+    Return the instances that may be the record's, and what could not be read of them, a sentence each.
 
     :raises InvalidInputError: one of them bears its key.
     """
     scanned = KeyScan().scan(client, record.workflow_id, record.intent_at - _WRONG_CLOCKS, retries=None)
-    if scanned.error is not None:
+    if scanned.error is not None and not scanned.incomplete:
         raise FormanceError(f"the instances of the stack cannot be read, so nothing can be ruled out: {scanned.error}")
     for candidate in scanned.candidates:
         if candidate.has_key(record.run_key):
@@ -261,9 +268,13 @@ def _candidates(case: _Case, client: FlowsClient, record: RunRecord) -> list[Can
                 f"{case.task} was submitted: instance {candidate.instance_id} bears its run key {record.run_key}. "
                 f"{remedy}"
             )
+    since = [candidate for candidate in scanned.candidates if candidate.is_since(record.intent_at)]
+    unread = [] if scanned.error is None else [scanned.error]
     if is_deleted(client, record.workflow_id):
-        case.tell("The workflow was deleted: Flows does not list its instances, so the list below may lack some.")
-    return [candidate for candidate in scanned.candidates if candidate.is_since(record.intent_at)]
+        unread.append("the workflow was deleted: Flows does not list its instances, so some may be missing above")
+    if record.recoverable and (silent := [one.instance_id for one in since if one.texts is None]):
+        unread.append(f"these histories cannot be read: {', '.join(silent)}")
+    return since, unread
 
 
 def _changes(old: RunRecord | None, new: RunRecord) -> list[str]:

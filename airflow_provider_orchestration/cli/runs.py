@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from airflow_provider_orchestration.cli.shared import (
     write_json,
     write_line,
 )
-from airflow_provider_orchestration.exceptions import FormanceError, InvalidInputError, RecordError
+from airflow_provider_orchestration.exceptions import FormanceError, IncompleteListError, InvalidInputError, RecordError
 from airflow_provider_orchestration.run.keys import read_run_key, run_keys_in
 from airflow_provider_orchestration.run.record import Phase, RunRecord
 from airflow_provider_orchestration.run.submit.recovery import CLOCK_MARGIN, KeyScan
@@ -199,7 +199,7 @@ def _look_at_stack(found: _Found, conn_id: str) -> None:
     """Fill in what the stack knows. What cannot be read is told, and what Airflow knows is shown all the same."""
     try:
         with flows_client(conn_id) as client:
-            instances = client.list_instances(found.args.workflow_id)
+            instances = _instances(client, found.args.workflow_id)
             keys = KeyScan()
             _find_unknown(found, client, instances, keys)
             _find_unrecorded(found, client, instances, keys)
@@ -214,7 +214,15 @@ def _look_at_stack(found: _Found, conn_id: str) -> None:
         write_line(f"WARNING: the stack cannot be read, so this is what Airflow knows: {error}", sys.stderr)
 
 
-def _find_unknown(found: _Found, client: FlowsClient, instances: list[Instance], keys: KeyScan) -> None:
+def _instances(client: FlowsClient, workflow_id: str | None) -> Sequence[Instance]:
+    try:
+        return client.list_instances(workflow_id)
+    except IncompleteListError as error:
+        write_line(f"WARNING: not all instances could be read, so some may be missing below: {error}", sys.stderr)
+        return error.items
+
+
+def _find_unknown(found: _Found, client: FlowsClient, instances: Sequence[Instance], keys: KeyScan) -> None:
     """Look for the runs of records without an instance by their keys."""
     for row in found.rows:
         if row.phase not in (Phase.INTENT, Phase.UNKNOWN) or row.submitted_at is None:
@@ -232,7 +240,7 @@ def _find_unknown(found: _Found, client: FlowsClient, instances: list[Instance],
             row.note = f"not known whether it was submitted; candidates: {len(candidates)}"
 
 
-def _find_unrecorded(found: _Found, client: FlowsClient, instances: list[Instance], keys: KeyScan) -> None:
+def _find_unrecorded(found: _Found, client: FlowsClient, instances: Sequence[Instance], keys: KeyScan) -> None:
     """Look for instances that bear a run key and that no record names."""
     for instance in instances:
         if instance.id not in found.owned and instance.created_at >= found.since:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import logging
 
     from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.lists import Listed
     from airflow_provider_orchestration.api.models import Workflow
 
 #: The variable that carries a task's run key; a first stage that mentions it makes a workflow recoverable.
@@ -108,35 +110,60 @@ def find_workflow(
                 workflow_id=workflow_id,
             ) from error
     check_text("workflow_name", workflow_name)
-    there_are = _all_workflows(client, workflow_name)
-    named = sorted(
-        (one for one in there_are if one.name == workflow_name), key=lambda one: one.created_at, reverse=True
-    )
+    return _recalled(client, workflow_name, log) or _newest_of(client, workflow_name, log)
+
+
+def _recalled(client: FlowsClient, name: str, log: logging.Logger) -> Workflow | None:
+    """Return the workflow that this process has found by its name a moment ago, if it is still there."""
+    from airflow_provider_orchestration.api import names
+
+    workflow_id = names.recall(client.settings.base_url, name)
+    if workflow_id is None:
+        return None
+    try:
+        workflow = client.get_workflow(workflow_id)
+    except NotFoundError:
+        return None
+    if workflow.deleted_at is not None:
+        return None
+    log.info("workflow %r is %s, as it was found less than %.0f s ago", name, workflow_id, names.HOLDS)
+    return workflow
+
+
+def _newest_of(client: FlowsClient, name: str, log: logging.Logger) -> Workflow:
+    from airflow_provider_orchestration.api import names
+
+    looked_at = time.monotonic()
+    listed = _all_workflows(client, name)
+    there_are = [one for one in listed.items if one.deleted_at is None]
+    named = sorted((one for one in there_are if one.name == name), key=lambda one: one.created_at, reverse=True)
     if not named:
-        names = sorted({one.name for one in there_are if one.name})
+        known = sorted({one.name for one in there_are if one.name})
         raise NotFoundError(
-            f"workflow_name: no workflow is named {workflow_name!r} on this stack",
-            details=("create it first, or correct workflow_name; there are:", *(f"  {name}" for name in names[:20])),
+            f"workflow_name: no workflow is named {name!r} on this stack",
+            details=("create it first, or correct workflow_name; there are:", *(f"  {name}" for name in known[:20])),
             operation="list_workflows",
         )
     newest = named[0]
     if len(named) > 1:
-        log.info("%d workflows are named %r: the newest is taken, %s", len(named), workflow_name, newest.id)
+        of = (len(named), len(there_are))
+        log.info("%d of %d workflows are named %r: the newest is taken, %s", *of, name, newest.id)
     else:
-        log.info("workflow %r is %s", workflow_name, newest.id)
+        log.info("workflow %r is %s, of %d on this stack", name, newest.id, len(there_are))
+    if listed.paged:
+        names.remember(client.settings.base_url, name, newest.id, looked_at)
     return newest
 
 
-def _all_workflows(client: FlowsClient, name: str) -> list[Workflow]:
+def _all_workflows(client: FlowsClient, name: str) -> Listed[Workflow]:
     """
-    Return all workflows that are not deleted, of those of one name none missing, or an older one would be run.
+    Return all workflows, of those of one name none missing, or an older one would be run.
 
     :raises IncompleteListError: the list may be cut, or things move while it is read.
     """
     from airflow_provider_orchestration.api import lists, models
 
-    there_are = client.lists.read_surely(lists.WORKFLOWS, models.Workflow, concerns=lambda one: one.name == name)
-    return [one for one in there_are if one.deleted_at is None]
+    return client.lists.read_surely(lists.WORKFLOWS, models.Workflow, concerns=lambda one: one.name == name)
 
 
 def is_deleted(client: FlowsClient, workflow_id: str) -> bool:
@@ -153,5 +180,5 @@ def workflows_named_as(client: FlowsClient, workflow: Workflow) -> list[Workflow
 
     :raises FlowsApiError: they cannot be listed.
     """
-    there_are = _all_workflows(client, workflow.name)
-    return [workflow, *(one for one in there_are if one.name == workflow.name and one.id != workflow.id)]
+    named = [one for one in _all_workflows(client, workflow.name).items if one.name == workflow.name]
+    return [workflow, *(one for one in named if one.id != workflow.id and one.deleted_at is None)]

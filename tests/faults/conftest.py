@@ -15,8 +15,8 @@ from tests.faults.quick import QUICK
 
 
 @pytest.fixture(scope="package")
-def fault_emulator() -> Iterator[EmulatorProcess]:
-    with EmulatorProcess("--time-scale", "0.02") as process:
+def fault_emulator(flows_server) -> Iterator[EmulatorProcess]:
+    with EmulatorProcess("--time-scale", "0.02", server=flows_server) as process:
         yield process
 
 

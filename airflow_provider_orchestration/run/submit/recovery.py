@@ -17,6 +17,7 @@ from airflow_provider_orchestration.exceptions import (
     CONCERN_ALL,
     FlowsApiError,
     FormanceError,
+    IncompleteListError,
     NotFoundError,
 )
 from airflow_provider_orchestration.run.definition import strings_in
@@ -77,12 +78,18 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Scanned:
-    """What one scan saw: the instances created since a moment, oldest first, or why they could not be read."""
+    """
+    What one scan saw: the instances created since a moment, oldest first, or why they could not be read.
+
+    Where the list of them is not whole, there are both: some, and the reason.
+    """
 
     candidates: Sequence[Candidate] = ()
     error: str | None = None
     #: Seconds for which the server wants to be left alone.
     retry_after: float = 0.0
+    #: Whether they were read, but not whole.
+    incomplete: bool = False
 
 
 def not_scanned(error: Exception) -> Scanned:
@@ -115,8 +122,11 @@ class KeyScan:
         :param until: epoch second at which the reading ends, but for the 5 s that a look may always take.
         """
         ends = None if until is None else max(until, time.time() + SHORTEST_LOOK)
+        incomplete: str | None = None
         try:
             instances = self._list(client, workflow_id, since, retries, ends)
+        except IncompleteListError as error:
+            instances, incomplete = error.items, str(error)
         except FormanceError as error:
             return not_scanned(error)
         candidates: list[Candidate] = []
@@ -130,11 +140,12 @@ class KeyScan:
             candidates.append(candidate)
             if isinstance(problem, CONCERN_ALL):
                 refused = problem
-        return Scanned(candidates, retry_after=not_scanned(refused).retry_after if refused else 0.0)
+        wanted = not_scanned(refused).retry_after if refused else 0.0
+        return Scanned(candidates, incomplete, wanted, incomplete=incomplete is not None)
 
     def _list(
         self, client: FlowsClient, workflow_id: str, since: float, retries: int | None, ends: float | None
-    ) -> list[Instance]:
+    ) -> Sequence[Instance]:
         """Return the workflow's instances; those since the moment for certain where there is all the time for it."""
         from airflow_provider_orchestration.api import lists, models
 
@@ -152,7 +163,7 @@ class KeyScan:
             models.Instance,
             concerns=lambda one: _is_since(one.created_at.timestamp(), since),
             **request,
-        )
+        ).items
 
     def candidate(self, client: FlowsClient, instance: Instance, *, retries: int | None = 0) -> Candidate:
         """Look at the history of one instance; one that cannot be read leaves it undecided."""
@@ -225,11 +236,11 @@ class Search:
     def take(self, scanned: Scanned) -> str | None:
         """Return the instance that bears the key, or None, and tell what was seen. A look that failed is no answer."""
         self.trouble, self.retry_after = scanned.error, scanned.retry_after
-        if scanned.error is not None:
+        bearing = [candidate for candidate in scanned.candidates if candidate.has_key(self.run_key)]
+        if scanned.error is not None and not bearing:
             self._tell(f"looking for run key {self.run_key} failed:", *wrapped(scanned.error))
             return None
         self.candidates = scanned.candidates
-        bearing = [candidate for candidate in self.candidates if candidate.has_key(self.run_key)]
         if bearing:
             found = next((candidate for candidate in bearing if not candidate.terminated), bearing[0])
             self.log.info("found: instance %s bears run key %s", found.instance_id, self.run_key)

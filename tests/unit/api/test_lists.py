@@ -148,7 +148,7 @@ def test_pages_end_in_time(serve, connect):
 
 
 def surely(client) -> list[str]:
-    found = client.lists.read_surely(lists.WORKFLOWS, Thing, concerns=lambda one: one.id != "9", retries=0)
+    found = client.lists.read_surely(lists.WORKFLOWS, Thing, concerns=lambda one: one.id != "9", retries=0).items
     return [one.id for one in found]
 
 

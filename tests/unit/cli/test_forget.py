@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.flows import send, unique
+from tests.support.servers import on_next
 from tests.unit.cli.conftest import KEY, raw_record
 
 NAME = "/".join(KEY[:3])
@@ -85,10 +86,50 @@ def test_refused_where_the_stack_cannot_be_read(airflow_rest, flows, emulator, p
     assert airflow_rest.writes == []
 
 
-def test_a_deleted_workflow_hides_its_instances_and_that_is_told(airflow_rest, flows, paying, decide):
+def test_a_deleted_workflow_hides_its_instances_so_yes_is_not_enough(airflow_rest, flows, paying, decide):
     airflow_rest.add_task(KEY, raw_record(paying))
     flows.client.delete_workflow(paying)
-    assert "The workflow was deleted: Flows does not list its instances" in decide("forget").err
+    _refused_but_for_who_is_sure(airflow_rest, decide, "the workflow was deleted: Flows does not list its instances")
+
+
+def test_a_history_that_cannot_be_read_is_refused_but_for_who_is_sure(airflow_rest, flows, paying, decide):
+    instance = flows.client.run_workflow(paying, {"airflow_run_key": "another"}).id
+    flows.ended(instance)
+    airflow_rest.add_task(KEY, raw_record(paying))
+    flows.emulator.fault("get_instance_history", "status", times="always", status=503)
+    _refused_but_for_who_is_sure(airflow_rest, decide, f"these histories cannot be read: {instance}")
+
+
+@on_next
+def test_a_list_that_may_be_cut_is_refused_but_for_who_is_sure(airflow_rest, flows, decide):
+    """A gateway lets only the first version of the API through."""
+    paying = flows.workflow(send(unique("payee"))).id
+    for _ in range(100):
+        flows.client.run_workflow(paying, {"airflow_run_key": "another"})
+    airflow_rest.add_task(KEY, raw_record(paying))
+    flows.emulator.fault("list_instances_v2", "status", times="always", status=404)
+    refused = _refused_but_for_who_is_sure(airflow_rest, decide, "list_instances: the server gave 100 items or fewer")
+    assert "Its instances created since: 100" in refused
+
+
+@on_next
+def test_what_bears_the_key_is_seen_in_a_list_that_may_be_cut(airflow_rest, flows, decide):
+    paying = flows.workflow(send(unique("payee"))).id
+    for number in range(100):
+        flows.client.run_workflow(paying, {"airflow_run_key": OWN if number == 50 else "another"})
+    airflow_rest.add_task(KEY, raw_record(paying))
+    flows.emulator.fault("list_instances_v2", "status", times="always", status=404)
+    assert f"{NAME} was submitted" in decide("forget", "--yes-although-not-all-was-read").error
+
+
+def _refused_but_for_who_is_sure(airflow_rest, decide, why):
+    refused = decide("forget")
+    assert "cannot be forgotten as long as not all is read that may be its run; nothing was written" in refused.error
+    assert "NOT ALL WAS READ that may be this task's run:" in refused.err
+    assert why in refused.err
+    assert airflow_rest.writes == []
+    assert decide("forget", "--yes-although-not-all-was-read").json["written"] is True
+    return refused.err
 
 
 def test_refused_where_an_instance_bears_the_key_that_is_older_by_the_clocks(airflow_rest, flows, paying, decide):

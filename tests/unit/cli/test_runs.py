@@ -10,7 +10,8 @@ from airflow_provider_orchestration.cli.runs import _since
 from airflow_provider_orchestration.exceptions import InvalidInputError
 from airflow_provider_orchestration.run.record import RunRecord
 from airflow_provider_orchestration.run.store import as_json
-from tests.support.flows import FAILS, unique, wait_event
+from tests.support.flows import FAILS, send, unique, wait_event
+from tests.support.servers import on_next
 from tests.unit.cli.conftest import KEY, raw_record
 
 NAME = "/".join(KEY[:3])
@@ -150,6 +151,21 @@ def test_what_airflow_knows_is_shown_where_the_stack_cannot_be_read(airflow_rest
     ended = formance("runs", "-o", "json")
     assert [row["instance_id"] for row in ended.json] == ["i"]
     assert "WARNING: the stack cannot be read" in ended.err
+
+
+@on_next
+def test_what_could_be_read_is_shown_where_a_list_may_be_cut(airflow_rest, flows, formance):
+    """A gateway lets only the first version of the API through, of whose list this is the only page."""
+    paying = flows.workflow(send(unique("payee"))).id
+    for _ in range(99):
+        flows.client.run_workflow(paying, {"airflow_run_key": "another"})
+    instance = flows.client.run_workflow(paying, {"airflow_run_key": OWN}).id
+    flows.ended(instance)
+    airflow_rest.add_task(KEY, raw_record(paying))
+    flows.emulator.fault("list_instances_v2", "status", times="always", status=404)
+    ended = formance("runs", "--workflow-id", paying, "-o", "json")
+    assert "WARNING: not all instances could be read, so some may be missing below: list_instances" in ended.err
+    assert [row["instance_id"] for row in ended.json] == [instance]
 
 
 def test_for_people(airflow_rest, flows, paying, formance):

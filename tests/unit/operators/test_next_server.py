@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
+from airflow_provider_orchestration.api import names
+from airflow_provider_orchestration.emulator.testing import wait_for
 from airflow_provider_orchestration.exceptions import InstanceEndedError
 from airflow_provider_orchestration.operators.cancel_workflow import CancelWorkflowOperator
 from airflow_provider_orchestration.operators.send_event import SendEventOperator
 from airflow_provider_orchestration.run.wait.lists import running_ids
 from airflow_provider_orchestration.run.wait.poller import Poller
 from tests.support.flows import Flows, delay, send, unique, wait_event
+from tests.support.servers import on_next
 from tests.support.task_life import TaskLife, told
 from tests.support.waiting import Crowd, all_of, begin, run, until
 
-pytestmark = pytest.mark.usefixtures("impatient")
+pytestmark = [pytest.mark.usefixtures("impatient"), on_next]
 #: More than any page holds.
 MANY = 120
 
 
-@pytest.fixture(scope="module")
-def next_server() -> Iterator[EmulatorProcess]:
-    with EmulatorProcess("--time-scale", "0.1", server="next") as process:
-        yield process
-
-
 @pytest.fixture
-def flows(next_server, connect_airflow, monkeypatch) -> Iterator[Flows]:
-    next_server.clear_faults()
-    next_server.reset()
-    next_server.reset_counters()
-    connect_airflow(next_server)
-    monkeypatch.setattr("airflow_provider_orchestration.api.session.LONGEST_PAUSE", 0.05)
-    stack = Flows(next_server)
-    yield stack
-    stack.client.close()
+def flows(flows: Flows) -> Flows:
+    """A stack on which there is nothing yet."""
+    flows.emulator.reset()
+    return flows
 
 
 def canceling(instance_id: str, **arguments: Any) -> TaskLife:
@@ -62,7 +53,37 @@ def test_a_name_is_that_of_the_newest_of_many(flows, run_task, said):
     life = run_task(workflow_name=name)
     assert life.execute() == "success", life.error
     assert life.result["workflow_id"] == newest.id
-    assert said.having(f"2 workflows are named {name!r}: the newest is taken, {newest.id}")
+    assert said.having(f" workflows are named {name!r}: the newest is taken, {newest.id}")
+
+
+def test_a_name_is_read_in_pages_once_for_many_tasks_of_a_process(flows, run_task, said):
+    name = unique("payout")
+    older = flows.workflow(send("old"), name=name)
+    for _ in range(MANY):
+        flows.workflow(send("other"))
+    asked = flows.asked("list_workflows_v2")
+    lives = [run_task(workflow_name=name, wait_for_completion=False) for _ in range(4)]
+    for life in lives[:2]:
+        assert life.execute() == "success", life.error
+    assert flows.asked("list_workflows_v2") - asked == 2 * (MANY // 100 + 1)
+    assert said.having(f"workflow {name!r} is {older.id}, as it was found less than 10 s ago")
+    # One that this process deploys, or deletes, is known at once.
+    newer = flows.workflow(send("new"), name=name)
+    assert lives[2].execute() == "success"
+    flows.client.delete_workflow(newer.id)
+    assert lives[3].execute() == "success"
+    ran = [life.result["workflow_id"] for life in lives]
+    assert ran == [older.id, older.id, newer.id, older.id]
+
+
+def test_a_name_that_somebody_else_deleted_is_looked_up_again(flows, run_task):
+    name = unique("payout")
+    older, newer = (flows.workflow(send(payee), name=name) for payee in ("old", "new"))
+    flows.client.delete_workflow(newer.id)
+    names.remember(flows.client.settings.base_url, name, newer.id, time.monotonic())
+    life = run_task(workflow_name=name, wait_for_completion=False)
+    assert life.execute() == "success", life.error
+    assert life.result["workflow_id"] == older.id
 
 
 def test_a_lost_run_is_found_among_many(flows, run_task):
