@@ -18,9 +18,10 @@ from tests.faults.payout import (
     in_the_background,
     mode,
 )
+from tests.support.servers import on_both
 from tests.support.task_life import StaleExecutionError
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, on_both]
 
 
 def stepped(pay: Any, **arguments: Any) -> SteppedLife:

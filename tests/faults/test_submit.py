@@ -12,11 +12,12 @@ import pytest
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
 from tests.faults.payout import assert_money, assert_paid_once, assert_unknown, in_the_background, mode, recoverable
+from tests.support.servers import on_both
 
 if TYPE_CHECKING:
     from tests.support.task_life import TaskLife
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, on_both]
 
 
 class Proof(enum.Enum):

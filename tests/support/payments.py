@@ -10,6 +10,7 @@ from airflow_provider_orchestration.exceptions import NotFoundError
 
 if TYPE_CHECKING:
     from airflow_provider_orchestration.api.client import FlowsClient
+    from airflow_provider_orchestration.api.models import Workflow
     from airflow_provider_orchestration.emulator.testing import EmulatorProcess
     from tests.support.airflow_runs import Run
 
@@ -81,7 +82,18 @@ class Payments:
         **conf: object,
     ) -> Run:
         """Trigger a DAG that pays by a workflow of its own."""
-        deployed = self._flows.create_workflow(workflow)
+        return self.start_named(dag_id, self._flows.create_workflow(workflow), payout=payout, run_id=run_id, **conf)
+
+    def start_named(
+        self,
+        dag_id: str,
+        deployed: Workflow,
+        *,
+        payout: str = str(AMOUNT),
+        run_id: str | None = None,
+        **conf: object,
+    ) -> Run:
+        """Trigger a DAG that pays by a workflow that is there."""
         known = {"workflow_id": deployed.id, "workflow_name": deployed.name, "payout": payout}
         return self._start_dag(dag_id, {**known, **conf}, run_id)
 
