@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 NUMBERS = (200, 1000, 10_000)
 #: Those of the peer: it opens a connection for each look of each task, and of thousands it does not come round.
 PEER_NUMBERS = (200, 1000)
+#: Those that wait on each generation of server.
+PAGED_NUMBERS = (1000, 10_000)
 
 
 def main() -> int:
@@ -43,8 +45,8 @@ def main() -> int:
     os.environ["AIRFLOW_HOME"] = str(folder)
     figures: dict[str, Any] = {}
     try:
-        with Bench(folder) as bench:
-            for name, measured in _parts(bench).items():
+        with Bench(folder) as bench, Bench(folder, "--server", "next") as on_next:
+            for name, measured in _parts(bench, on_next).items():
                 if not chosen or name in chosen:
                     figures[name] = measured()
                     print(f"{name}: {json.dumps(figures[name])}", flush=True)
@@ -65,9 +67,9 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _parts(bench: Bench) -> dict[str, Callable[[], Any]]:
+def _parts(bench: Bench, on_next: Bench) -> dict[str, Callable[[], Any]]:
     """Return what is measured, by name."""
-    from benchmarks.waiting_parts import holds, many, measure, shared
+    from benchmarks.waiting_parts import holds, many, measure, paged, shared
 
     most = NUMBERS[-1]
     return {
@@ -81,6 +83,10 @@ def _parts(bench: Bench) -> dict[str, Callable[[], Any]]:
         "many_workflows": lambda: many.workflows(bench, 1000),
         "crossing": lambda: many.crossing(bench),
         "burst": lambda: many.burst(bench, 1000),
+        "servers": lambda: {
+            "2.6": {number: paged.waiting(bench, number, paged=False) for number in PAGED_NUMBERS},
+            "next": {number: paged.waiting(on_next, number, paged=True) for number in PAGED_NUMBERS},
+        },
         "tokens": lambda: shared.tokens(bench, 1000, of_plain=200),
         "refused": lambda: shared.refused(bench, 400),
         "long_workflow": lambda: shared.long_workflow(bench, 1000),

@@ -117,6 +117,7 @@ class CancelWorkflowOperator(FormanceOperator):
             return self._judge(instance, outcome, context)
 
     def _judge(self, instance: Instance, outcome: Outcome, context: Context) -> dict[str, Any]:
+        from airflow_provider_orchestration.run.event.stage import ways_to_stop
         from airflow_provider_orchestration.run.judge.death import DEAD, is_terminated_in_engine
 
         if not outcome.ended and is_terminated_in_engine(
@@ -131,7 +132,7 @@ class CancelWorkflowOperator(FormanceOperator):
                 f"Flows accepted the request to cancel instance {self.instance_id}, but it still ran "
                 f"{in_words(self.cancel_timeout)} later",
                 instance_id=self.instance_id,
-                details=_ways_to_stop(instance),
+                details=ways_to_stop(instance),
             )
             if self.on_ignored == "fail":
                 raise ignored
@@ -143,21 +144,3 @@ class CancelWorkflowOperator(FormanceOperator):
         from airflow_provider_orchestration.run.judge.result import result_of
 
         return {**result_of(instance, outcome), "cancel_asked": cancel_asked}
-
-
-def _ways_to_stop(instance: Instance) -> tuple[str, ...]:
-    """Return what is known of an instance that goes on after it was asked to end, and what a person can do."""
-    from airflow_provider_orchestration.run.event.stage import event_of_stage
-    from airflow_provider_orchestration.run.judge.stages import current_stage
-
-    by_force = "to stop it, end it in the engine behind Flows (Temporal)"
-    stage = current_stage(instance)
-    event = None if stage is None else event_of_stage(instance, stage, None)
-    if event is None:
-        return (f"Flows 2.6 ignores such requests: {by_force}",)
-    named = f" {event!r}" if event else ""
-    return (
-        f"it waits for event{named}: the next server ends it as canceled when that event comes, and not before",
-        "the event is not sent here: Flows 2.6 ignores the request, and would go on to the next stage",
-        by_force,
-    )

@@ -210,6 +210,7 @@ class RunWorkflowOperator(RecoversRuns):
 
     def _conclude(self, run: TaskRun, verdict: Verdict, context: Context) -> dict[str, Any]:
         """Turn a verdict into the task's end. What the instance itself says goes before what the verdict says."""
+        from airflow_provider_orchestration.run.event.stage import ways_to_stop
         from airflow_provider_orchestration.run.judge.outcome import Outcome, State
         from airflow_provider_orchestration.run.submit.recorded import GOES_ON
         from airflow_provider_orchestration.run.wait.watch import describe_stage
@@ -237,8 +238,11 @@ class RunWorkflowOperator(RecoversRuns):
         if outcome.ended:
             return run.ended(instance, outcome)
         if verdict.verdict == "deadline":
-            asked = "; it was asked to cancel, which it ignored" if self.cancel_on_timeout else ""
-            raise run.stopped_watching(f"{run.timed_out}{asked}")
+            if not self.cancel_on_timeout:
+                raise run.stopped_watching(run.timed_out)
+            raise run.stopped_watching(
+                f"{run.timed_out}; it was asked to cancel, and still runs", *ways_to_stop(instance)
+            )
         if verdict.verdict == "stuck":
             stage = describe_stage(instance, verdict.stage)
             raise run.stopped_watching(f"{stage} failed {self.fail_after_attempts} times", *wrapped(verdict.error))

@@ -53,6 +53,7 @@ def rows(figures: dict[str, Any]) -> list[Row]:
         Row("burst: runs started twice, lost", f"{burst['twice']}, {lost}", "0, 0", burst["twice"] == lost == 0),
         Row("  submissions turned away", f"{burst['turned_away']}", "at least 1", burst["turned_away"] >= 1),
         Row(f"  seconds of {burst['runs']} runs", f"{burst['seconds']:.0f}"),
+        *_servers(figures["servers"]),
         *_shared(figures),
         *_crossing(figures["crossing"]),
     ]
@@ -104,6 +105,27 @@ def _ends(how: str, found: dict[str, float]) -> list[Row]:
         Row(f"end to event, {how}, mean", f"{mean:.2f} intervals", "at most 0.6", mean <= 0.6),
         Row(f"end to event, {how}, longest", f"{longest:.2f} intervals", "at most 1.2", longest <= 1.2),
     ]
+
+
+def _servers(figures: dict[str, dict[int, dict[str, Any]]]) -> list[Row]:
+    found = []
+    for server, by_number in figures.items():
+        for number, one in by_number.items():
+            most = int(number) / 100 + 2 if server == "next" else 2
+            requests, took = one["requests_per_interval"], one["end_to_event"]
+            found += [
+                Row(
+                    f"server {server}, N = {number}: requests per interval",
+                    f"{requests:.1f}",
+                    f"at most {most:.0f}",
+                    requests <= most,
+                ),
+                Row("  hold of the event loop", *_short(one)),
+                Row("  CPU per task and interval", f"{one['cpu_per_task'] * 1e6:.0f} us"),
+                Row("  seconds from one look to the next", f"{one['seconds_per_interval']:.1f}"),
+                Row("  seconds from end to event, mean and longest", f"{took['mean']:.1f}, {took['longest']:.1f}"),
+            ]
+    return found
 
 
 def _shared(figures: dict[str, Any]) -> list[Row]:
@@ -182,6 +204,7 @@ def for_readme(figures: dict[str, Any]) -> str:
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     notes = [
         _of_collections(figures),
+        _of_servers(figures["servers"]),
         _of_shared(figures),
         _of_triggerer(figures.get("triggerer")),
         _of_sensors(figures),
@@ -202,6 +225,20 @@ def _of_collections(figures: dict[str, Any]) -> str:
         Python's garbage collector comes on top a few times while 10,000 begin, up to {begin * 1000:.0f} ms; with
         triggers that do nothing it is {idle * 1000:.0f} ms.
     """
+
+
+def _of_servers(figures: dict[str, dict[int, dict[str, Any]]]) -> str:
+    told = []
+    for number, one in figures["next"].items():
+        other, took = figures["2.6"][number], one["end_to_event"]
+        told.append(
+            f"{int(number):,} tasks: {one['requests_per_interval']:.0f} requests an interval, "
+            f"{one['cpu_per_task'] * 1e6:.0f} µs of CPU for each task ({other['cpu_per_task'] * 1e6:.0f} µs with one "
+            f"list), loop held for {one['own'] * 1000:.0f} ms at the most, a look every "
+            f"{one['seconds_per_interval']:.1f} s instead of {other['seconds_per_interval']:.1f} s, an event "
+            f"{took['mean']:.1f} s after its end, {took['longest']:.1f} s at the most"
+        )
+    return f"On the next server, whose lists come in pages of a hundred: {'; '.join(told)}."
 
 
 def _of_shared(figures: dict[str, Any]) -> str:

@@ -89,3 +89,18 @@ class EventWatch(Watch):
             at = stage_label(begun if begun >= 0 else None, stages_of(instance.workflow))
             return Verdict("never", self.instance_id, stage, f"it is at {at}, and no later stage waits for it")
         return self._dead(instance, look, self.clock())
+
+
+def ways_to_stop(instance: Instance) -> tuple[str, ...]:
+    """Return what is known of an instance that goes on after it was asked to end, and what a person can do."""
+    by_force = "to stop it, end it in the engine behind Flows (Temporal)"
+    stage = current_stage(instance)
+    event = None if stage is None else event_of_stage(instance, stage, None)
+    if event is None:
+        return (f"Flows 2.6 ignores such requests: {by_force}",)
+    named = f" {event!r}" if event else ""
+    return (
+        f"it waits for event{named}: the next server ends it as canceled when that event comes, and not before",
+        "the event is not sent here: Flows 2.6 ignores the request, and would go on to the next stage",
+        by_force,
+    )

@@ -164,6 +164,27 @@ def test_one_that_waits_for_an_event_goes_on(flows, deferrable):
     assert flows.asked("send_event") == 1, "the probe whether it is dead, under a name that nobody waits for"
 
 
+def test_at_the_deadline_a_cancel_ends_it_and_a_clear_pays_anew(flows, run_task):
+    workflow = flows.workflow(delay(100), send("a"))
+    life = run_task(workflow_id=workflow.id, run_timeout=0.3, cancel_on_timeout=True)
+    assert life.execute() == "failed"
+    assert "canceled: stage 1/2 delay" in str(life.error)
+    assert life.record["state"] == "canceled"
+    life.clear()
+    assert life.execute() == "failed"
+    assert len(flows.runs_of(workflow.id)) == 2
+
+
+def test_at_the_deadline_one_that_waits_for_an_event_is_said_to_end_with_it(flows, run_task):
+    life = run_task(
+        workflow_id=flows.workflow(wait_event("go")).id, run_timeout=0.3, cancel_on_timeout=True, cancel_timeout=0.3
+    )
+    assert life.execute() == "failed"
+    assert "it was asked to cancel, and still runs; instance" in str(life.error)
+    assert "it waits for event 'go': the next server ends it as canceled when that event comes" in told(life.error)
+    assert flows.asked("cancel_event") == 1
+
+
 def test_an_event_that_only_ends_a_canceled_run_was_not_taken(flows, deferrable):
     instance_id = flows.run(wait_event("go"), send("a"))
     flows.waiting_at(instance_id, 0)

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess
 from tests.support.flows import Flows, delay, send, unique, wait_event
+from tests.support.servers import on_next
 from tests.support.task_life import told
 
 
@@ -65,7 +66,7 @@ def test_at_the_deadline_a_cancel_is_asked_for_only_where_that_is_wanted_and_its
     life = run_task(workflow_id=workflow.id, run_timeout=0.3, cancel_on_timeout=True, cancel_timeout=0.3)
     assert life.execute() == "failed"
     assert flows.asked("cancel_event") == 1
-    assert "run_timeout of 0.3 s passed; it was asked to cancel, which it ignored; instance" in str(life.error)
+    assert "run_timeout of 0.3 s passed; it was asked to cancel, and still runs; instance" in str(life.error)
 
 
 def test_a_server_that_honours_the_cancel(connect_airflow, run_task):
@@ -159,6 +160,17 @@ def test_a_worker_that_is_told_to_stop_cancels_only_what_a_person_marked_failed(
         assert len(said.having("told to stop" if not asked else "the task was marked failed", "warning")) == 1
     else:
         assert said.having("told to stop: nothing is cancelled on the stack", "warning")
+
+
+@pytest.mark.parametrize("deferrable", [False])
+@on_next
+def test_on_the_next_server_that_cancel_ends_it(flows, run_task, task_states):
+    task_states({"run": {"pay": "failed"}})
+    life = run_task(workflow_id=flows.workflow(delay(100), send("a")).id, cancel_on_kill=True)
+    told_to_stop_when_it_waits(life)
+    assert life.execute() == "failed"
+    assert re.search(r"instance \S+ canceled: stage 1/2 delay", str(life.error))
+    assert life.record["state"] == "canceled"
 
 
 @pytest.mark.parametrize("deferrable", [False])
