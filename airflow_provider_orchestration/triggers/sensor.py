@@ -6,6 +6,8 @@ import asyncio
 import contextvars
 import functools
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from airflow_provider_orchestration.run.words import in_words
 from airflow_provider_orchestration.triggers.instance import InstanceEndTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from airflow.sdk import Context
     from jinja2 import Environment
@@ -27,6 +29,21 @@ if TYPE_CHECKING:
 
 #: Seconds for which Airflow may take to answer, here; the first time in a fresh triggerer it takes 10.
 _ANSWER = 60.0
+#: Sensors of a process that ask Airflow something at once. It answers one after another, in 60 ms: of 2,000 that end
+#: together the last would wait for two minutes, and so would all else that the triggers of the process ask for.
+_ASK_AT_ONCE = 4
+
+
+@functools.lru_cache(maxsize=1)
+def _turns(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    return asyncio.Semaphore(_ASK_AT_ONCE)
+
+
+@asynccontextmanager
+async def _airflow_answers() -> AsyncIterator[None]:
+    """Wait for one's turn to ask Airflow something. :raises TimeoutError: it has not answered then for too long."""
+    async with _turns(asyncio.get_running_loop()), asyncio.timeout(_ANSWER):
+        yield
 
 
 class InstanceSensorTrigger(InstanceEndTrigger):
@@ -92,7 +109,7 @@ class InstanceSensorTrigger(InstanceEndTrigger):
         if task is not None and ti.map_index < 0 and next(task.iter_mapped_dependants(), None) is not None:
             return "another task is mapped over its result"
         try:
-            async with asyncio.timeout(_ANSWER):  # noqa: ASYNC100 - greenback awaits what a template asks for
+            async with _airflow_answers():
                 self._render_later()
         except TimeoutError:
             return f"the triggerer has not rendered its templates for {in_words(_ANSWER)}"
@@ -164,7 +181,7 @@ class InstanceSensorTrigger(InstanceEndTrigger):
         ti: Any = self.task_instance
         try:
             names = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
-            async with asyncio.timeout(_ANSWER):
+            async with _airflow_answers():
                 # Not by the event: Airflow 3.3 would encode it twice, and who pulls it would get a text.
                 await XCom.aset("return_value", result, **names)
         except Exception as error:  # noqa: BLE001 - whatever it is, a worker gives it

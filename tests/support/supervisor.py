@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
@@ -16,11 +17,14 @@ class Supervisor:
     Answers nothing, as Airflow's does, and keeps the XComs.
 
     :param refuses: raised for each XCom.
+    :param takes: seconds for each answer; it gives one after another, as Airflow's does.
     """
 
-    def __init__(self, refuses: Exception | None = None) -> None:
+    def __init__(self, refuses: Exception | None = None, takes: float = 0.0) -> None:
         self.xcoms: dict[str, Any] = {}
         self.refuses = refuses
+        self.takes = takes
+        self._turn = asyncio.Lock()
 
     def send(self, message: Any) -> None:
         """Take a message."""
@@ -31,6 +35,8 @@ class Supervisor:
 
     async def asend(self, message: Any) -> None:
         """Take a message."""
+        async with self._turn:
+            await asyncio.sleep(self.takes)
         self.send(message)
 
     @contextlib.contextmanager

@@ -17,6 +17,7 @@ from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
 from airflow_provider_orchestration.run.wait.pollers import poller_for
 from airflow_provider_orchestration.run.wait.watch import Verdict
+from airflow_provider_orchestration.triggers import sensor
 from airflow_provider_orchestration.triggers.sensor import InstanceSensorTrigger, who_needs_a_worker
 from tests.support.flows import FAILS, delay, send, unique, wait_event
 from tests.support.supervisor import Supervisor
@@ -67,6 +68,18 @@ def test_a_result_that_cannot_be_given_to_xcom_is_for_a_worker(flows, said):
     event = event_of(trigger(flows.run(delay(0.1))), Supervisor(OSError("away")))
     assert event["verdict"] == "ended"
     assert said.having("the result cannot be given to XCom here, a worker does it: OSError('away')", "warning")
+
+
+def test_many_that_end_together_wait_for_their_turn_to_give_their_results(flows, monkeypatch):
+    """Airflow's triggerer gives one answer after another; that the last one's comes late is no failure."""
+    monkeypatch.setattr(sensor, "_ANSWER", 0.5)
+    triggers = [trigger(flows.run(delay(0.1))) for _ in range(30)]
+
+    async def all_of_them() -> list[Any]:
+        return await asyncio.gather(*map(one_event, triggers))
+
+    with Supervisor(takes=0.05)():
+        assert {type(event) for event in asyncio.run(all_of_them())} == {TaskSuccessEvent}
 
 
 @pytest.mark.parametrize(
