@@ -28,18 +28,19 @@ def begin_all(poller: Poller, crowds: list[Crowd], seconds: float) -> list[async
     ]
 
 
+async def in_vain(poller: Poller, crowds: list[Crowd], seconds: float) -> None:
+    tasks = begin_all(poller, crowds, 0.1)
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def test_401_for_ever_costs_few_tokens_and_few_requests(flows, crowds, said):
     flows.emulator.fault("*", "status", times="always", status=401)
     flows.emulator.reset_counters()
 
-    async def scene(poller: Poller) -> None:
-        tasks = begin_all(poller, crowds, 0.1)
-        await asyncio.sleep(3.0)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    run(scene)
+    run(lambda poller: in_vain(poller, crowds, 3.0))
     counters = flows.emulator.counters()
     assert counters["tokens"] <= 2
     assert sum(counters["requests"].values()) <= 3 * 2 * len(crowds)
@@ -48,23 +49,16 @@ def test_401_for_ever_costs_few_tokens_and_few_requests(flows, crowds, said):
             assert len(said.having(f"instance {one} cannot be read", "warning")) == 1
 
 
-def test_looks_that_waited_for_their_turn_are_not_made_once_it_refuses(flows, said):
-    """At 20 a second, as is the default, the look of the last of these is due two seconds after the first refusal."""
+def test_looks_that_waited_for_their_turn_are_not_made_once_it_refuses(flows, said, monkeypatch):
+    """The turn of the last of these comes ten seconds after the first refusal."""
+    monkeypatch.setenv("AIRFLOW__FORMANCE__SINGLE_READS_PER_SECOND", "5")
     crowds = [Crowd(flows, 1) for _ in range(60)]
     flows.emulator.fault("*", "status", times="always", status=401)
     flows.emulator.reset_counters()
 
-    async def scene(poller: Poller) -> None:
-        tasks = begin_all(poller, crowds, 0.1)
-        async with asyncio.timeout(5):
-            # Told to all, also to those for whom nothing was asked, and long before their turn.
-            while len(said.having("cannot be read", "warning")) < len(crowds):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    run(scene)
+    # Told to all, also to those for whom nothing was asked, and long before their turn.
+    run(lambda poller: in_vain(poller, crowds, 4.0))
+    assert len(said.having("cannot be read", "warning")) == len(crowds)
     counters = flows.emulator.counters()
     # The first, its second try with a new token, and those that were on their way.
     assert sum(counters["requests"].values()) <= 2 * (settings.requests_at_once() + 1)
@@ -76,14 +70,7 @@ def test_lists_that_waited_for_their_turn_are_not_made_once_it_refuses(flows, sa
     flows.emulator.fault("*", "status", times="always", status=401)
     flows.emulator.reset_counters()
 
-    async def scene(poller: Poller) -> None:
-        tasks = begin_all(poller, crowds, 0.1)
-        await asyncio.sleep(3.0)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    run(scene)
+    run(lambda poller: in_vain(poller, crowds, 3.0))
     assert len(said.having("cannot be read", "warning")) == 3 * len(crowds)
     assert sum(flows.emulator.counters()["requests"].values()) <= 2
 
