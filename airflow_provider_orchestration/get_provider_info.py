@@ -89,7 +89,11 @@ _CONFIG: dict[str, Any] = {
                 "Seconds between two looks at a run, where an operator does not say otherwise.", "float", "10.0", "30"
             ),
             "requests_at_once": _option(
-                "Requests that one triggerer sends to one stack at once, and so its connections.", "integer", "8", "4"
+                "Requests that one triggerer sends to one stack at once, and so its connections. A long list that "
+                "comes in pages may take three more.",
+                "integer",
+                "8",
+                "4",
             ),
             "single_reads_per_second": _option(
                 "Requests a second that one triggerer spends on one stack to look at instances one by one, where no "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_provider_orchestration.api import definitions, inputs, names, operations
+from airflow_provider_orchestration.api import definitions, inputs, operations
 from airflow_provider_orchestration.api.listing import ListOperations, Timeout
 from airflow_provider_orchestration.api.models import (
     Activity,
@@ -87,10 +87,7 @@ class FlowsClient(ListOperations):
         :raises RefusedInputError: Flows says what is wrong with it
         """
         body = definitions.read_definition(definition)
-        try:
-            return self.session.call(operations.CREATE_WORKFLOW, Workflow, body=body, retries=retries, timeout=timeout)
-        finally:
-            names.forget(self.settings.base_url)
+        return self.session.call(operations.CREATE_WORKFLOW, Workflow, body=body, retries=retries, timeout=timeout)
 
     def get_workflow(self, workflow_id: str, *, retries: int | None = None, timeout: Timeout = None) -> Workflow:
         """
@@ -110,10 +107,7 @@ class FlowsClient(ListOperations):
         :raises RefusedInputError: the id is no UUID
         """
         ids = {"workflow_id": inputs.check_id("workflow_id", workflow_id)}
-        try:
-            self.session.call_empty(operations.DELETE_WORKFLOW, ids, retries=retries, timeout=timeout)
-        finally:
-            names.forget(self.settings.base_url)
+        self.session.call_empty(operations.DELETE_WORKFLOW, ids, retries=retries, timeout=timeout)
 
     def run_workflow(
         self,

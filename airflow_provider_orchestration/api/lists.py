@@ -22,7 +22,7 @@ from airflow_provider_orchestration.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from airflow_provider_orchestration.api.operations import Operation
     from airflow_provider_orchestration.api.session import Cursor, FlowsSession
@@ -67,7 +67,7 @@ class Listed(Generic[_Item]):
 
     :param paged: it was read page by page. The server has no order to page by, and things move meanwhile: an item that
         is missing may be there all the same.
-    :param requests: what it cost.
+    :param requests: answers that it is made of.
     """
 
     items: list[_Item]
@@ -80,7 +80,7 @@ class WholeLists:
 
     def __init__(self, session: FlowsSession) -> None:
         self._session = session
-        self._uncut_until = self._cut_until = float("-inf")
+        self._uncut_until = self._cut_until = self._cap_until = float("-inf")
         #: The most items that the server is known to give in one answer.
         self._cap = 0
 
@@ -93,6 +93,7 @@ class WholeLists:
         query: Mapping[str, str] | None = None,
         ends: float | None = None,
         expected: int = 0,
+        at_once: int = paging.AT_ONCE,
         **limits: Any,
     ) -> Listed[_Item]:
         """
@@ -101,32 +102,34 @@ class WholeLists:
         :param ids: named in errors
         :param query: which items are asked for
         :param ends: epoch second from which no more pages are asked for; None reads them all
-        :param expected: items that it is likely to have; of many, pages are fetched a few at once
+        :param expected: items that it is likely to have; of many, pages are fetched ``at_once``
         :param limits: ``retries`` and ``timeout``, of each request
         :raises IncompleteListError: it may be cut, and nothing can be done about it
         """
         asked = dict(query or {})
-        items: list[_Item] = []
+        cut: list[_Item] = []
         requests = 0
         if expected < PAGE_SIZE or time.monotonic() >= self._cut_until:
             sized = asked | {"pageSize": str(PAGE_SIZE)}
             items = self._session.call_list(what.whole, model, ids, query=sized, **limits)
             requests = 1
             whole = self._is_whole(what, len(items))
+            if whole:
+                return Listed(items, paged=False)
             if whole is None:
                 requests = 2
-                whole = self._is_uncut(what, model, ids, asked, limits)
-            if whole:
-                return Listed(items, paged=False, requests=requests)
+                if all_of_them := self._of_size_nothing(what, model, ids, asked, limits):
+                    return Listed(all_of_them, paged=False, requests=requests)
+            cut = items
         found: dict[str, _Item] = {}
         try:
-            for page in self.pages(what, model, ids, query=asked, expected=expected, **limits):
+            for page in self.pages(what, model, ids, query=asked, expected=expected, at_once=at_once, **limits):
                 requests += 1
                 found |= {item.id: item for item in page}
                 if ends is not None and time.time() >= ends:
                     raise _incomplete(what, f"more than {len(found)} items, which could not be read in time")
         except IncompleteListError as error:
-            error.items = [*items, *found.values()]
+            error.items = _each_once(cut, found.values())
             raise
         return Listed(list(found.values()), paged=True, requests=requests)
 
@@ -142,21 +145,27 @@ class WholeLists:
         """
         Return a list of which an absence is to be believed: read until two passes in a row saw the same items.
 
+        What any pass saw is in it, so of things that are deleted meanwhile some that are gone.
+
         :param concerns: tells the items that must be the same, and that the caller may find missing
         :param request: as for `read`
         :raises IncompleteListError: it may be cut, or the passes do not agree
         """
         before: frozenset[str] | None = None
-        expected = 0
+        found: dict[str, _Item] = {}
         for _ in range(_PASSES):
-            listed = self.read(what, model, ids, **request, expected=expected)
-            expected = len(listed.items)
+            try:
+                listed = self.read(what, model, ids, **request, expected=len(found))
+            except IncompleteListError as error:
+                error.items = _each_once(found.values(), error.items)
+                raise
+            found |= {item.id: item for item in listed.items}
             seen = frozenset(item.id for item in listed.items if concerns(item))
             if not listed.paged or seen == before:
-                return listed
+                return Listed(list(found.values()), listed.paged)
             before = seen
         moving = _incomplete(what, f"another list each of {_PASSES} times: things move while it is read page by page")
-        moving.items = listed.items
+        moving.items = list(found.values())
         raise moving
 
     def pages(
@@ -167,12 +176,13 @@ class WholeLists:
         *,
         query: Mapping[str, str] | None = None,
         expected: int = 0,
+        at_once: int = paging.AT_ONCE,
         **limits: Any,
     ) -> Iterator[list[_Item]]:
         """
         Give a list page by page, by the second version of the API.
 
-        :param expected: items that it is likely to have; of many, a few pages are fetched at once, and held in memory
+        :param expected: items that it is likely to have; of many, pages are fetched ``at_once``, and held in memory
         :raises IncompleteListError: it is not to be had
         """
 
@@ -183,13 +193,16 @@ class WholeLists:
                 why = f"100 items or fewer, and may have more; its pages cannot be had: {error}"
                 raise _incomplete(what, why) from error
 
-        came_from = ""
-        for page in paging.walk(fetch, dict(query or {}) | {"pageSize": str(PAGE_SIZE)}, expected):
-            self._cap = max(self._cap, page.page_size)
+        came_from: set[str] = set()
+        for page in paging.walk(fetch, dict(query or {}) | {"pageSize": str(PAGE_SIZE)}, expected, at_once):
+            self._cap, self._cap_until = max(self._known_cap(), page.page_size), time.monotonic() + _BELIEVED
             yield page.data or []
-            if page.has_more and page.next in ("", came_from):
+            if page.has_more and (not page.next or page.next in came_from):
                 raise _incomplete(what, "a page, says that there is more, and not where")
-            came_from = page.next
+            came_from.add(page.next)
+
+    def _known_cap(self) -> int:
+        return self._cap if time.monotonic() < self._cap_until else 0
 
     def _is_whole(self, what: List, number: int) -> bool | None:
         """Tell whether an answer of so many items is the whole list; None where it does not show."""
@@ -197,30 +210,38 @@ class WholeLists:
             # Nobody was asked for so many: this server cuts nothing.
             self._note(cuts=False)
             return True
-        if number == 0 or number < self._cap:
+        if number == 0 or number < self._known_cap():
             return True
         if what is TRIGGERS:
             # Every server cuts these.
             return False
         return True if number < PAGE_SIZE and time.monotonic() < self._uncut_until else None
 
-    def _is_uncut(
+    def _of_size_nothing(
         self,
         what: List,
         model: type[_Item],
         ids: Mapping[str, str] | None,
         query: dict[str, str],
         limits: dict[str, Any],
-    ) -> bool:
-        # A server that gives something where nothing was asked for does not look at the size of pages (recorded on
-        # both: "page size 0").
-        uncut = bool(self._session.call_list(what.whole, model, ids, query=query | {"pageSize": "0"}, **limits))
-        self._note(cuts=not uncut)
-        return uncut
+    ) -> list[_Item]:
+        """
+        Return what the server gives where nothing is asked for.
+
+        One that gives something does not look at the size of pages (recorded on both: "page size 0"), so this is all
+        there is; the list before may be another server's, behind the same address.
+        """
+        items = self._session.call_list(what.whole, model, ids, query=query | {"pageSize": "0"}, **limits)
+        self._note(cuts=not items)
+        return items
 
     def _note(self, *, cuts: bool) -> None:
         until = time.monotonic() + _BELIEVED
         self._cut_until, self._uncut_until = (until, float("-inf")) if cuts else (float("-inf"), until)
+
+
+def _each_once(*some: Iterable[_Item]) -> list[_Item]:
+    return list({item.id: item for items in some for item in items}.values())
 
 
 def _incomplete(what: List, why: str) -> IncompleteListError:

@@ -37,34 +37,40 @@ class Page(Protocol):
 _Page = TypeVar("_Page", bound=Page)
 
 
-def walk(fetch: Callable[[dict[str, str]], _Page], query: dict[str, str], expected: int = 0) -> Iterator[_Page]:
+def walk(
+    fetch: Callable[[dict[str, str]], _Page], query: dict[str, str], expected: int = 0, at_once: int = AT_ONCE
+) -> Iterator[_Page]:
     """
     Give the pages of a list, to the first that says that there is no more, or not where.
 
     :param fetch: asks for a page, by its query; called from several threads
     :param query: what the first page is asked for with
-    :param expected: items that the list is likely to have. More than two pages of them are fetched a few at once, and
+    :param expected: items that the list is likely to have. More than two pages of them are fetched ``at_once``, and
         held in memory until it is their turn.
     """
     page = fetch(query)
     yield page
     left = -(-expected // PAGE_SIZE) - 1
-    if left < 2:
+    if min(left, at_once) < 2:
         # There is nothing to fetch beside the next one.
         while page.has_more and page.next:
             page = fetch({"cursor": page.next})
             yield page
         return
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="formance-pages") as threads:
+    threads = ThreadPoolExecutor(at_once, thread_name_prefix="formance-pages")
+    try:
         while page.has_more and page.next:
-            cursors = [page.next, *_following(page.next, min(AT_ONCE, left) - 1)]
-            asked = [threads.submit(fetch, {"cursor": cursor}) for cursor in cursors]
-            for cursor, answer in zip(cursors, asked, strict=True):
-                if not page.has_more or _place(page.next) != _place(cursor):
+            following = _following(page.next, min(at_once, left) - 1)
+            asked = [threads.submit(fetch, {"cursor": cursor}) for cursor in (page.next, *following)]
+            for number, answer in enumerate(asked):
+                if number and not (page.has_more and _place(page.next) == _place(following[number - 1])):
                     break
                 page = answer.result()
                 left -= 1
                 yield page
+    finally:
+        # What does not count is not waited for.
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _place(cursor: str) -> Any:

@@ -272,7 +272,8 @@ def _candidates(case: _Case, client: FlowsClient, record: RunRecord) -> tuple[li
     unread = [] if scanned.error is None else [scanned.error]
     if is_deleted(client, record.workflow_id):
         unread.append("the workflow was deleted: Flows does not list its instances, so some may be missing above")
-    if record.recoverable and (silent := [one.instance_id for one in since if one.texts is None]):
+    # Also of those that are older by the clocks.
+    if record.recoverable and (silent := [one.instance_id for one in scanned.candidates if one.texts is None]):
         unread.append(f"these histories cannot be read: {', '.join(silent)}")
     return since, unread
 

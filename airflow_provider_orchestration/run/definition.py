@@ -89,11 +89,17 @@ def shows_key_alone(workflow: Workflow) -> bool:
 
 
 def find_workflow(
-    client: FlowsClient, *, workflow_id: str | None, workflow_name: str | None, log: logging.Logger
+    client: FlowsClient,
+    *,
+    workflow_id: str | None,
+    workflow_name: str | None,
+    log: logging.Logger,
+    asked_by: str | None = None,
 ) -> Workflow:
     """
     Return the workflow by id, or by name the newest that is not deleted.
 
+    :param asked_by: names the mapped list whose tasks share what they find by a name, if it is for one.
     :raises NotFoundError: no such id, or no workflow of that name.
     :raises InvalidInputError: neither is given, or it is empty (a template can leave it so).
     """
@@ -110,33 +116,51 @@ def find_workflow(
                 workflow_id=workflow_id,
             ) from error
     check_text("workflow_name", workflow_name)
-    return _recalled(client, workflow_name, log) or _newest_of(client, workflow_name, log)
+    if asked_by is None:
+        return _newest_of(client, workflow_name, log)[0]
+    return _recalled(client, workflow_name, log, asked_by) or _remembered(client, workflow_name, log, asked_by)
 
 
-def _recalled(client: FlowsClient, name: str, log: logging.Logger) -> Workflow | None:
-    """Return the workflow that this process has found by its name a moment ago, if it is still there."""
+def _recalled(client: FlowsClient, name: str, log: logging.Logger, asked_by: str) -> Workflow | None:
+    """Return the workflow that the list's tasks have found by its name a moment ago, if it is still there."""
     from airflow_provider_orchestration.api import names
 
-    workflow_id = names.recall(client.settings.base_url, name)
-    if workflow_id is None:
-        return None
-    try:
-        workflow = client.get_workflow(workflow_id)
-    except NotFoundError:
-        return None
-    if workflow.deleted_at is not None:
+    workflow_id = names.recall(client.settings.base_url, name, asked_by)
+    workflow = None if workflow_id is None else _still_there(client, workflow_id)
+    if workflow is None:
         return None
     log.info("workflow %r is %s, as it was found less than %.0f s ago", name, workflow_id, names.HOLDS)
     return workflow
 
 
-def _newest_of(client: FlowsClient, name: str, log: logging.Logger) -> Workflow:
+def _remembered(client: FlowsClient, name: str, log: logging.Logger, asked_by: str) -> Workflow:
     from airflow_provider_orchestration.api import names
 
     looked_at = time.monotonic()
+    newest, paged = _newest_of(client, name, log)
+    if paged:
+        names.remember(client.settings.base_url, name, asked_by, newest.id, looked_at)
+    return newest
+
+
+def _still_there(client: FlowsClient, workflow_id: str) -> Workflow | None:
+    """Return a workflow that was there, None where it is deleted; the next server then knows it no more."""
+    try:
+        workflow = client.get_workflow(workflow_id)
+    except NotFoundError:
+        return None
+    return workflow if workflow.deleted_at is None else None
+
+
+def _newest_of(client: FlowsClient, name: str, log: logging.Logger) -> tuple[Workflow, bool]:
+    """Return the newest workflow of a name, and whether its list came page by page."""
     listed = _all_workflows(client, name)
     there_are = [one for one in listed.items if one.deleted_at is None]
     named = sorted((one for one in there_are if one.name == name), key=lambda one: one.created_at, reverse=True)
+    if listed.paged:
+        # What any pass saw is listed, so the newest may be gone.
+        while named and _still_there(client, named[0].id) is None:
+            del named[0]
     if not named:
         known = sorted({one.name for one in there_are if one.name})
         raise NotFoundError(
@@ -150,9 +174,7 @@ def _newest_of(client: FlowsClient, name: str, log: logging.Logger) -> Workflow:
         log.info("%d of %d workflows are named %r: the newest is taken, %s", *of, name, newest.id)
     else:
         log.info("workflow %r is %s, of %d on this stack", name, newest.id, len(there_are))
-    if listed.paged:
-        names.remember(client.settings.base_url, name, newest.id, looked_at)
-    return newest
+    return newest, listed.paged
 
 
 def _all_workflows(client: FlowsClient, name: str) -> Listed[Workflow]:
@@ -167,11 +189,8 @@ def _all_workflows(client: FlowsClient, name: str) -> Listed[Workflow]:
 
 
 def is_deleted(client: FlowsClient, workflow_id: str) -> bool:
-    """Tell whether a workflow that was there is deleted; the next server then knows it no more."""
-    try:
-        return client.get_workflow(workflow_id).deleted_at is not None
-    except NotFoundError:
-        return True
+    """Tell whether a workflow that was there is deleted."""
+    return _still_there(client, workflow_id) is None
 
 
 def workflows_named_as(client: FlowsClient, workflow: Workflow) -> list[Workflow]:

@@ -261,8 +261,13 @@ class TaskRun(RecordedRun):
         check_not_elsewhere(self.client(), workflows, self._position, self.ask.digest, name, began)
 
     def _workflow(self) -> Workflow:
+        ti = self.context["ti"]
         return find_workflow(
-            self.client(), workflow_id=self.ask.workflow_id, workflow_name=self.ask.workflow_name, log=self.log
+            self.client(),
+            workflow_id=self.ask.workflow_id,
+            workflow_name=self.ask.workflow_name,
+            log=self.log,
+            asked_by=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}" if self.ask.mapped else None,
         )
 
     def _deadline(self) -> float | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from airflow_provider_orchestration.api.paging import AT_ONCE, PAGE_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Set
 
@@ -20,11 +22,10 @@ if TYPE_CHECKING:
 #: one read does, 0.7 ms of CPU here (`benchmarks/waiting.py`), so it is cheaper from 2 on; of two the stages are told
 #: at each look in return...
 LIST_FROM = 3
-#: ... unless the list holds more items than so many for each of them: a single read costs 21 ms on the real server
-#: (flows-api, "What bites", 11) and 0.7 ms here, an item of a list 25 us there and 10 us here.
+#: ... unless the list holds more items than so many for each of them (than a page for each where it comes in pages): a
+#: single read costs 21 ms on the real server (flows-api, "What bites", 11) and 0.7 ms here, an item of a list 25 us
+#: there and 10 us here.
 ITEMS_PER_READ = 600
-#: ... or, of a list that comes page by page, than a page for each.
-PAGE_SIZE = 100
 #: From this number of instances that vanished from the list at once, a second list confirms that they have ended...
 CONFIRM_BY_LIST_FROM = 100
 #: ... after so many of them were read and had ended.
@@ -41,6 +42,10 @@ class ListCost:
     def note(self, running: Running) -> None:
         """Take note of a list."""
         self.length, self.paged = len(running.ids), running.paged
+
+    def cannot_be_had(self, reads: int) -> None:
+        """Take note that a list cannot be had where so many wait: for a while they are read one by one."""
+        self.length, self.paged = 20 * PAGE_SIZE * reads, True
 
     def is_less_than(self, reads: int) -> bool:
         """Tell whether one list costs less than so many single reads."""
@@ -74,11 +79,12 @@ class Running:
     requests: int = 1
 
 
-def running_ids(client: FlowsClient, workflow_id: str, expected: int = 0) -> Running:
+def running_ids(client: FlowsClient, workflow_id: str, expected: int = 0, at_once: int = AT_ONCE) -> Running:
     """
     Return which of the workflow's instances run.
 
     :param expected: how many these are likely to be.
+    :param at_once: pages that may be asked for at once, four at the most.
     :raises FlowsApiError: the list cannot be had, or not whole.
     """
     from airflow_provider_orchestration.api import lists
@@ -89,6 +95,7 @@ def running_ids(client: FlowsClient, workflow_id: str, expected: int = 0) -> Run
         {"workflow_id": workflow_id},
         query={"workflowID": workflow_id, "running": "true"},
         expected=expected,
+        at_once=min(at_once, AT_ONCE),
         retries=0,
     )
     ids = frozenset(one.id for one in listed.items if not one.terminated)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import time
+import weakref
 
-from airflow_provider_orchestration.exceptions import AuthenticationError, FormanceError
+from airflow_provider_orchestration.exceptions import (
+    CONCERN_ALL,
+    AuthenticationError,
+    FormanceError,
+    ServerTroubleError,
+)
 
 #: Seconds of ``Retry-After`` that are kept at the most.
 _LONGEST_RETRY_AFTER = 300.0
@@ -22,6 +28,8 @@ class Pauses:
         #: ... because of this.
         self._reason: FormanceError | None = None
         self._refusals = 0
+        #: Errors of looks that were not made, which prove nothing.
+        self._not_asked: weakref.WeakSet[FormanceError] = weakref.WeakSet()
 
     def accepted(self) -> None:
         """Take note of an answer."""
@@ -29,7 +37,7 @@ class Pauses:
 
     def failed(self, error: FormanceError) -> None:
         """Take note of a failure."""
-        if error is self._reason and self.now:
+        if error in self._not_asked:
             return
         now = time.monotonic()
         pause = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
@@ -46,6 +54,22 @@ class Pauses:
         return time.monotonic() < self.until
 
     def check(self) -> None:
-        """Raise the error for which nothing may be asked now, if there is one; from any thread."""
-        if self._reason is not None and self.now:
-            raise self._reason.with_traceback(None)
+        """
+        Check that something may be asked now; from any thread.
+
+        :raises FlowsApiError: it may not. Of the kind of the error that began the pause where that concerns all, and
+            else of trouble with the server: it says nothing of what was to be asked for.
+        """
+        left, reason = self.until - time.monotonic(), self._reason
+        if left <= 0 or reason is None:
+            return
+        kind = next((one for one in CONCERN_ALL if isinstance(reason, one)), ServerTroubleError)
+        status = getattr(reason, "status_code", None)
+        why = "refused the credentials" if kind is AuthenticationError else "wants to be left alone"
+        error = kind(
+            f"the stack {why}{f' ({status})' if status else ''}; it is not asked for another {left:.0f} s",
+            status_code=status,
+            details=reason.details,
+        )
+        self._not_asked.add(error)
+        raise error

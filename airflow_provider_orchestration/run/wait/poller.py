@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_orchestration.exceptions import CONCERN_ALL, FormanceError
+from airflow_provider_orchestration.exceptions import CONCERN_ALL, FormanceError, IncompleteListError
 from airflow_provider_orchestration.run import settings
 from airflow_provider_orchestration.run.submit.searching import SharedSearch
 from airflow_provider_orchestration.run.wait import budget
@@ -170,6 +170,7 @@ class Poller:
         group.newcomers.clear()
         group.newcomers_due = float("inf")
         try:
+            group.waited_for_turns = 0.0
             # Not the server's slowness: the libraries are loaded, Airflow is asked for the connection.
             await self._client.prepare()
             asked = loop.time()
@@ -177,7 +178,7 @@ class Poller:
                 failed = await self._by_list(group, str(group.workflow_id))
             else:
                 failed = await self._one_by_one(group, whom)
-            took = loop.time() - asked
+            took = loop.time() - asked - group.waited_for_turns
             if by_list:
                 await self._tell_stages(group)
         except Exception as error:  # noqa: BLE001 - told to all whom it concerns
@@ -192,11 +193,17 @@ class Poller:
 
     async def _by_list(self, group: Group, workflow_id: str) -> bool:
         """Look at all by one list, and at those whom it leaves out one by one; tell whether that had to be given up."""
-        look = self._unless_paused(running_ids)
-        running = await self._client.call_list(look, workflow_id, group.list_cost.length)
+        look, cost = self._unless_paused(running_ids), group.list_cost
+        try:
+            running = await self._client.call_list(look, workflow_id, cost.length, settings.requests_at_once())
+        except IncompleteListError as error:
+            # The single reads do without it.
+            log.warning("%s", error)
+            cost.cannot_be_had(group.size)
+            return await self._one_by_one(group, list(group.waiters()))
         self._count("requests", running.requests - 1)
         self._pauses.accepted()
-        group.list_cost.note(running)
+        cost.note(running)
         back = {waiter for waiter in group.failing if waiter.watch.instance_id in running.ids}
         group.failing -= back
         await self._give(Look(listed=True), back)
@@ -230,8 +237,11 @@ class Poller:
         given_up: list[FormanceError] = []
 
         async def read() -> None:
+            waited = 0.0
             while pending and not given_up:
                 late = 0.0 if optional else await self._pace.wait(self._pauses)
+                waited += late
+                group.waited_for_turns = max(group.waited_for_turns, waited)
                 if not pending or given_up:
                     return
                 waiter = pending.popleft()

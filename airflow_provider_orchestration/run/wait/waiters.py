@@ -106,6 +106,8 @@ class Group:
     #: Looks in a row that failed for all.
     failures: int = 0
     busy: bool = False
+    #: Seconds of the look under way in which the server was not asked, but a turn waited for.
+    waited_for_turns: float = 0.0
     list_cost: ListCost = field(default_factory=ListCost)
     by_instance: dict[str, list[Waiter]] = field(default_factory=dict)
     size: int = 0

@@ -159,10 +159,54 @@ def test_an_absence_is_believed_where_two_passes_agree(serve, connect):
     assert surely(connect(server)) == ["1", "2", "9"]
 
 
+def test_what_any_pass_saw_is_there(serve, connect):
+    """The second and third pass agree, and have missed what the first one saw."""
+    passes = (page(1, 2), page(1), page(1))
+    server = serve(*(answer for one in passes for answer in (v1(*range(100)), v1(), one)))
+    assert surely(connect(server)) == ["1", "2"]
+
+
 def test_a_list_that_never_rests_is_an_error(serve, connect):
     server = serve(*(answer for number in range(5) for answer in (v1(*range(100)), v1(), page(number))))
-    with pytest.raises(IncompleteListError, match="another list each of 5 times"):
+    with pytest.raises(IncompleteListError, match="another list each of 5 times") as caught:
         surely(connect(server))
+    assert [one.id for one in caught.value.items] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_list_of_another_generation_behind_the_same_address_is_not_taken_for_whole(serve, connect):
+    """The next server cuts it, and today's is asked whether it does."""
+    server = serve(v1(*range(100)), v1(*range(151)))
+    found, paged = read(connect(server))
+    assert (len(found), paged) == (151, False)
+
+
+def test_what_was_read_of_a_list_that_is_cut_is_told_once(serve, connect):
+    server = serve(v1(*range(100)), v1(), page(*range(100), more="c"), html(404))
+    with pytest.raises(IncompleteListError) as caught:
+        read(connect(server))
+    assert [one.id for one in caught.value.items] == [str(number) for number in range(100)]
+
+
+def test_a_page_that_is_the_last_ends_the_list_whatever_it_names(serve, connect):
+    last = Answer(200, {"cursor": {"pageSize": 100, "hasMore": False, "next": "c", "data": some(1)}})
+    server = serve(v1(*range(100)), v1(), last)
+    assert read(connect(server)) == (["1"], True)
+
+
+def test_cursors_in_a_circle_are_an_error(serve, connect):
+    circle = [page(number, more=f"c{number % 2}") for number in range(4)]
+    server = serve(v1(*range(100)), v1(), *circle)
+    with pytest.raises(IncompleteListError, match="says that there is more, and not where"):
+        read(connect(server))
+    assert len(paths(server)) == 5
+
+
+def test_the_size_of_pages_is_believed_for_a_while_only(serve, connect, monkeypatch):
+    server = serve(v1(1, 2), v1(), page(1, 2), v1(1, 2, 3), v1(), page(1, 2, 3))
+    client = connect(server)
+    read(client)
+    monkeypatch.setattr(time, "monotonic", lambda real=time.monotonic: real() + 601)
+    assert read(client) == (["1", "2", "3"], True)
 
 
 def test_a_whole_list_is_read_once(serve, connect):

@@ -1,4 +1,4 @@
-"""Names that a process remembers: for a moment, so many, and none whose stack it has changed."""
+"""Names that a process remembers: for a moment, so many, and for one mapped list."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ def _nothing_is_known(monkeypatch):
 
 def test_for_a_moment_from_the_beginning_of_the_look():
     now = time.monotonic()
-    names.remember("stack", "payout", "w1", now - names.HOLDS + 5)
-    names.remember("stack", "refund", "w2", now - names.HOLDS)
-    assert names.recall("stack", "payout") == "w1"
-    assert names.recall("stack", "refund") is None
-    assert names.recall("other stack", "payout") is None
+    names.remember("stack", "payout", "dag/run/pay", "w1", now - names.HOLDS + 5)
+    names.remember("stack", "refund", "dag/run/pay", "w2", now - names.HOLDS)
+    assert names.recall("stack", "payout", "dag/run/pay") == "w1"
+    assert names.recall("stack", "refund", "dag/run/pay") is None
 
 
-def test_none_of_a_stack_that_was_changed():
-    for stack in ("changed", "other"):
-        names.remember(stack, "payout", "w", time.monotonic())
-    names.forget("changed")
-    assert [names.recall(stack, "payout") for stack in ("changed", "other")] == [None, "w"]
+@pytest.mark.parametrize(
+    "other", [("other", "payout", "list"), ("stack", "other", "list"), ("stack", "payout", "other")]
+)
+def test_for_one_list_only(other):
+    names.remember("stack", "payout", "list", "w", time.monotonic())
+    assert names.recall(*other) is None
 
 
 def test_a_thousand():
     for number in range(1100):
-        names.remember("stack", str(number), "w", time.monotonic())
+        names.remember("stack", str(number), "list", "w", time.monotonic())
     assert len(names._known) == 1000
-    assert names.recall("stack", "1099") == "w"
+    assert names.recall("stack", "1099", "list") == "w"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -86,6 +88,33 @@ def test_an_error_counts_only_where_the_page_does():
     assert len(list(paging.walk(Failing(3).fetch, {}, 900))) == 3
     with pytest.raises(ConnectionError):
         list(paging.walk(Failing(9).fetch, {}, 900))
+
+
+def test_a_cursor_that_equals_nothing_is_followed():
+    """NaN, in JSON as Python reads it."""
+    nothing = base64.urlsafe_b64encode(b"NaN").decode()
+    pages = {"": Part(0, nothing), nothing: Part(1, "")}
+    found = paging.walk(lambda query: pages[query.get("cursor", "")], {}, 900)
+    assert [part.number for part in found] == [0, 1]
+
+
+def test_one_at_a_time_where_that_is_wanted():
+    server = Server(9, pause=0.01)
+    assert len(list(paging.walk(server.fetch, {}, 900, at_once=1))) == 9
+    assert server.most_at_once == 1
+
+
+def test_what_does_not_count_is_not_waited_for():
+    class Hanging(Server):
+        def fetch(self, query: dict[str, str]) -> Part:
+            part = super().fetch(query)
+            if part.number >= 2:
+                threading.Event().wait(2.0)
+            return Part(part.number, "" if part.number == 1 else part.next)
+
+    begun = time.monotonic()
+    assert len(list(paging.walk(Hanging(9).fetch, {}, 900))) == 2
+    assert time.monotonic() - begun < 1.5
 
 
 def test_cursors_of_both_servers_are_read_and_made_as_they_are():

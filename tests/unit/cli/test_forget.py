@@ -100,6 +100,16 @@ def test_a_history_that_cannot_be_read_is_refused_but_for_who_is_sure(airflow_re
     _refused_but_for_who_is_sure(airflow_rest, decide, f"these histories cannot be read: {instance}")
 
 
+def test_a_history_that_cannot_be_read_counts_also_of_one_that_is_older_by_the_clocks(
+    airflow_rest, flows, paying, decide
+):
+    instance = flows.client.run_workflow(paying, {"airflow_run_key": OWN}).id
+    created = flows.ended(instance).created_at.timestamp()
+    airflow_rest.add_task(KEY, raw_record(paying, intent_at=created + 600.0))
+    flows.emulator.fault("get_instance_history", "status", times="always", status=503)
+    _refused_but_for_who_is_sure(airflow_rest, decide, f"these histories cannot be read: {instance}")
+
+
 @on_next
 def test_a_list_that_may_be_cut_is_refused_but_for_who_is_sure(airflow_rest, flows, decide):
     """A gateway lets only the first version of the API through."""

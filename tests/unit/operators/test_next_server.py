@@ -56,32 +56,39 @@ def test_a_name_is_that_of_the_newest_of_many(flows, run_task, said):
     assert said.having(f" workflows are named {name!r}: the newest is taken, {newest.id}")
 
 
-def test_a_name_is_read_in_pages_once_for_many_tasks_of_a_process(flows, run_task, said):
+def test_a_name_is_read_in_pages_once_for_the_tasks_of_a_mapped_list(flows, run_task, said):
     name = unique("payout")
     older = flows.workflow(send("old"), name=name)
     for _ in range(MANY):
         flows.workflow(send("other"))
     asked = flows.asked("list_workflows_v2")
-    lives = [run_task(workflow_name=name, wait_for_completion=False) for _ in range(4)]
-    for life in lives[:2]:
+    dag = unique("dag")
+
+    def index(number: int, task_id: str = "pay") -> TaskLife:
+        names = {"dag_id": dag, "task_id": task_id, "map_index": number}
+        life: TaskLife = run_task(workflow_name=name, wait_for_completion=False, life=names)
+        return life
+
+    def run_it(life: TaskLife) -> str:
         assert life.execute() == "success", life.error
+        return str(life.result["workflow_id"])
+
+    assert [run_it(index(number)) for number in range(3)] == [older.id] * 3
     assert flows.asked("list_workflows_v2") - asked == 2 * (MANY // 100 + 1)
-    assert said.having(f"workflow {name!r} is {older.id}, as it was found less than 10 s ago")
-    # One that this process deploys, or deletes, is known at once.
+    assert len(said.having(f"workflow {name!r} is {older.id}, as it was found less than 10 s ago")) == 2
+    # What is deployed before another task begins is seen by it.
     newer = flows.workflow(send("new"), name=name)
-    assert lives[2].execute() == "success"
-    flows.client.delete_workflow(newer.id)
-    assert lives[3].execute() == "success"
-    ran = [life.result["workflow_id"] for life in lives]
-    assert ran == [older.id, older.id, newer.id, older.id]
+    assert run_it(index(0, "pay_more")) == newer.id
+    assert run_it(run_task(workflow_name=name, wait_for_completion=False)) == newer.id
 
 
 def test_a_name_that_somebody_else_deleted_is_looked_up_again(flows, run_task):
     name = unique("payout")
     older, newer = (flows.workflow(send(payee), name=name) for payee in ("old", "new"))
     flows.client.delete_workflow(newer.id)
-    names.remember(flows.client.settings.base_url, name, newer.id, time.monotonic())
-    life = run_task(workflow_name=name, wait_for_completion=False)
+    dag = unique("dag")
+    names.remember(flows.client.settings.base_url, name, f"{dag}/run/pay", newer.id, time.monotonic())
+    life = run_task(workflow_name=name, wait_for_completion=False, life={"dag_id": dag, "map_index": 0})
     assert life.execute() == "success", life.error
     assert life.result["workflow_id"] == older.id
 
@@ -113,6 +120,20 @@ def test_of_many_that_wait_none_has_ended_that_runs(flows, monkeypatch):
         assert sum(task.done() for task in tasks) == 1
         crowd.go(*(one for one in crowd.ids if one != crowd.ids[7]))
         assert await all_of(tasks) == crowd.ends
+
+    run(scene)
+
+
+def test_who_waits_is_told_where_a_list_is_cut_and_its_pages_cannot_be_had(flows):
+    crowd = Crowd(flows, MANY)
+    flows.emulator.fault("list_instances_v2", "status", times="always", status=404)
+
+    async def scene(poller: Poller) -> None:
+        tasks = begin(poller, crowd.ids[:5], crowd.workflow_id)
+        await asyncio.to_thread(lambda: crowd.go(*crowd.ids[:5]))
+        assert await all_of(tasks) == crowd.ends[:5]
+        for task in tasks:
+            task.cancel()
 
     run(scene)
 

@@ -15,6 +15,7 @@ from airflow_provider_orchestration.run.wait.budget import Pace
 from airflow_provider_orchestration.run.wait.pauses import Pauses
 from airflow_provider_orchestration.run.wait.poller import Poller
 from airflow_provider_orchestration.run.wait.pollers import poller_for
+from airflow_provider_orchestration.run.wait.waiters import Group
 from tests.support.flows import Flows
 from tests.support.scripted_server import Answer, ScriptedServer
 from tests.support.waiting import Crowd, all_of, begin, run, threads
@@ -110,9 +111,17 @@ def test_a_pause_lets_nobody_wait_for_a_turn():
     asyncio.run(play())
 
 
-def test_many_whom_no_list_shows_are_read_at_a_rate(flows: Flows, rate, said):
+def test_many_whom_no_list_shows_are_read_at_a_rate(flows: Flows, rate, said, monkeypatch):
     """Their workflow was deleted: its list is empty, so each is looked at."""
     rate(10)
+    took: list[float] = []
+    rest = Group.rest
+
+    def watched(group: Group, began: float, seconds: float, **how: bool) -> None:
+        took.append(seconds)
+        rest(group, began, seconds, **how)
+
+    monkeypatch.setattr(Group, "rest", watched)
     crowd = Crowd(flows, 40)
     flows.client.delete_workflow(crowd.workflow_id)
 
@@ -126,3 +135,6 @@ def test_many_whom_no_list_shows_are_read_at_a_rate(flows: Flows, rate, said):
     run(scene)
     late = said.having("looked at one by one, 10 a second, so later", "warning")
     assert 0 < len(late) <= 40
+    # The waiting for turns is not taken for a slow server, which would be left alone three times as long.
+    assert len(took) >= 2
+    assert max(took) < 1.5

@@ -40,11 +40,11 @@ def test_lists_are_read_and_decoded_one_at_a_time_in_threads_of_their_own(flows,
     readers: set[str] = set()
     reading = threading.Lock()
 
-    def watched(client, workflow_id, expected):
+    def watched(client, workflow_id, *limits):
         readers.add(threading.current_thread().name.rstrip("0123456789"))
         assert reading.acquire(blocking=False), "two at once"
         try:
-            return running_ids(client, workflow_id, expected)
+            return running_ids(client, workflow_id, *limits)
         finally:
             reading.release()
 

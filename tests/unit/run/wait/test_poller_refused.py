@@ -75,6 +75,26 @@ def test_lists_that_waited_for_their_turn_are_not_made_once_it_refuses(flows, sa
     assert sum(flows.emulator.counters()["requests"].values()) <= 2
 
 
+def test_what_is_said_of_one_instance_is_not_said_of_those_that_were_not_asked_for(flows):
+    """A 404 that asks for a pause: nobody else is "not found" by it."""
+    crowd = Crowd(flows, 30)
+    answer = {"status": 404, "headers": {"Retry-After": "1"}, "body": {"errorCode": "NOT_FOUND", "errorMessage": "no"}}
+    flows.emulator.fault("get_instance", "status", times=1, **answer)
+
+    async def scene(poller: Poller) -> None:
+        tasks = [
+            asyncio.create_task(poller.wait(watch(one, not_found_after=1), None, Interval(0.1))) for one in crowd.ids
+        ]
+        await asyncio.sleep(3.0)
+        assert [task.result().verdict for task in tasks if task.done()] == ["not_found"]
+        await asyncio.to_thread(lambda: [flows.client.send_event(one, "go") for one in crowd.ids])
+        async with asyncio.timeout(20):
+            verdicts = [verdict.verdict for verdict in await asyncio.gather(*tasks)]
+        assert sorted(verdicts) == ["ended"] * 29 + ["not_found"]
+
+    run(scene)
+
+
 def test_it_heals(flows, crowds, said, monkeypatch):
     monkeypatch.setattr(pauses, "_AFTER_REFUSAL", 0.2)
     flows.emulator.fault("*", "status", times="always", status=401)

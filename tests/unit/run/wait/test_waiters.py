@@ -107,6 +107,15 @@ def _cost(length: int, *, paged: bool = False) -> ListCost:
     return cost
 
 
+def test_a_list_that_cannot_be_had_is_tried_again_one_day():
+    cost = _cost(3)
+    cost.cannot_be_had(LIST_FROM)
+    looks = 1
+    while not cost.is_less_than(LIST_FROM):
+        looks += 1
+    assert 50 < looks < 70
+
+
 def test_the_pause_grows_with_the_server_s_slowness_and_with_failures():
     async def scene() -> None:
         loop = asyncio.get_running_loop()
