@@ -12,10 +12,10 @@ AIRFLOW_PORT ?=
 DAGS ?=
 # More for pytest, e.g. make test ARGS="tests/unit -x"
 ARGS ?=
-# Processes that run tests side by side, each with an Airflow and an emulator of its own; 0 for none but this one.
-WORKERS ?= 2
-# In the order of the folders, the slow end-to-end tests first: by their number, the slowest file would come last, alone.
-PYTEST = -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Processes that run tests side by side, each with an emulator of its own, and one with an Airflow, for which it mostly
+# waits; 0 for none but this one.
+WORKERS ?= 3
+PYTEST = -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 export AIRFLOW_PORT DAGS
 # Without bytecode each of Airflow's processes would compile thousands of modules anew.

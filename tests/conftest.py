@@ -51,7 +51,7 @@ os.environ[MARKER[0]] = MARKER[1]
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
 
-pytest_plugins = ["tests.support.airflow_fixtures"]
+pytest_plugins = ["tests.support.airflow_fixtures", "tests.support.scheduling"]
 
 
 @pytest.fixture(scope="session")
