@@ -44,8 +44,9 @@ def main() -> int:
     # Airflow makes files where it is imported: in a folder of its own, and not in the developer's.
     os.environ["AIRFLOW_HOME"] = str(folder)
     figures: dict[str, Any] = {}
+    (folder / "next").mkdir()
     try:
-        with Bench(folder) as bench, Bench(folder, "--server", "next") as on_next:
+        with Bench(folder) as bench, Bench(folder / "next", "--server", "next") as on_next:
             for name, measured in _parts(bench, on_next).items():
                 if not chosen or name in chosen:
                     figures[name] = measured()

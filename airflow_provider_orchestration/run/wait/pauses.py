@@ -35,18 +35,25 @@ class Pauses:
         """Take note of an answer."""
         self._refusals = 0
 
-    def failed(self, error: FormanceError) -> None:
-        """Take note of a failure."""
+    @property
+    def refusing(self) -> bool:
+        """Whether the latest answer refused the credentials: then one look at a time tells, when a pause has ended."""
+        return self._refusals > 0
+
+    def failed(self, error: FormanceError) -> bool:
+        """Take note of a failure; tell whether it is a refusal that begins a pause."""
         if error in self._not_asked:
-            return
+            return False
         now = time.monotonic()
         pause = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
-        if isinstance(error, AuthenticationError) and now >= self.until:
+        refused = isinstance(error, AuthenticationError) and now >= self.until
+        if refused:
             # Of the connection, not of a workflow: nobody's look can be had, and each would cost a token.
             self._refusals += 1
             pause = max(pause, min(_AFTER_REFUSAL * 2 ** min(self._refusals - 1, 10), _LONGEST_AFTER_REFUSAL))
         if pause and now + pause > self.until:
             self.until, self._reason = now + pause, error
+        return refused
 
     @property
     def now(self) -> bool:

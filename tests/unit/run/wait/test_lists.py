@@ -48,7 +48,7 @@ def test_lists_are_read_and_decoded_one_at_a_time_in_threads_of_their_own(flows,
         finally:
             reading.release()
 
-    monkeypatch.setattr("airflow_provider_orchestration.run.wait.poller.running_ids", watched)
+    monkeypatch.setattr("airflow_provider_orchestration.run.wait.looks.running_ids", watched)
 
     async def scene(poller: Poller) -> None:
         tasks = begin(poller, crowd.ids, crowd.workflow_id) + begin(poller, other.ids, other.workflow_id)

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from airflow_provider_orchestration.exceptions import ServerTroubleError
-from airflow_provider_orchestration.run.wait import poller as module
+from airflow_provider_orchestration.run.wait import looks as module
 from airflow_provider_orchestration.run.wait.lists import LIST_FROM
 from airflow_provider_orchestration.run.wait.poller import Poller
 from airflow_provider_orchestration.run.wait.waiters import Interval

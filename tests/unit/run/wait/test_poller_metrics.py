@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_orchestration.run.wait import poller as module
+from airflow_provider_orchestration.run.wait import looks, poller
 from airflow_provider_orchestration.run.wait.lists import LIST_FROM
 from airflow_provider_orchestration.run.wait.poller import Poller
 from tests.support.waiting import CONNECTION, Crowd, all_of, begin, run, until
@@ -39,7 +39,8 @@ class Recorder:
 @pytest.fixture
 def stats(monkeypatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setattr(module, "Stats", recorder)
+    for module in (looks, poller):
+        monkeypatch.setattr(module, "Stats", recorder)
     return recorder
 
 
