@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import SetXCom
+
+#: Tasks of a test run in threads: the one who came first may go first.
+_THERE: list[Supervisor] = []
+_CHANGING = threading.Lock()
 
 
 class Supervisor:
@@ -41,14 +46,18 @@ class Supervisor:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
-        """Be there for the triggers of this process."""
+        """Be there for the triggers of this process, until the last of those who are there has gone."""
         module: Any = task_runner
-        before = getattr(module, "SUPERVISOR_COMMS", None)
-        module.SUPERVISOR_COMMS = self
+        with _CHANGING:
+            _THERE.append(self)
+            module.SUPERVISOR_COMMS = self
         try:
             yield
         finally:
-            if before is None:
-                del module.SUPERVISOR_COMMS
-            else:
-                module.SUPERVISOR_COMMS = before
+            with _CHANGING:
+                _THERE.remove(self)
+                if _THERE:
+                    module.SUPERVISOR_COMMS = _THERE[-1]
+                else:
+                    # Where it stays, Airflow takes all that comes later for a task.
+                    del module.SUPERVISOR_COMMS

@@ -136,5 +136,5 @@ def test_many_whom_no_list_shows_are_read_at_a_rate(flows: Flows, rate, said, mo
     late = said.having("looked at one by one, 10 a second, so later", "warning")
     assert 0 < len(late) <= 40
     # The waiting for turns is not taken for a slow server, which would be left alone three times as long.
-    assert len(took) >= 2
+    assert took
     assert max(took) < 1.5
