@@ -10,6 +10,8 @@ from benchmarks.waiting_parts.measure import NO_STAGES, SHORT, WARM_UP, Bench, p
 
 #: Instances that are ended one after another, to see when their events come, and seconds for which they may.
 ENDED, PATIENCE = 20, 120.0
+#: Looks of which the cost is the mean.
+LOOKS = 5
 
 
 def waiting(bench: Bench, number: int, *, paged: bool) -> dict[str, Any]:
@@ -17,27 +19,40 @@ def waiting(bench: Bench, number: int, *, paged: bool) -> dict[str, Any]:
     instances = bench.waiting(number)
     pages = number // 100 if paged else 1
     operation = "list_instances_v2" if paged else "list_instances"
-    order = {"kind": "formance", "instances": instances, "interval": SHORT, "watch_holds": True}
+    order = {"kind": "formance", "instances": instances, "interval": SHORT}
     with bench.process(order, NO_STAGES) as client:
+        cost = _cost(bench, client, operation, pages)
+    # In a process of its own: what watches the holds takes more CPU than all that waits.
+    with bench.process(order | {"watch_holds": True}, NO_STAGES) as client:
         pause(2 * WARM_UP)
-        begin, counted, began = client.ask("measure"), bench.emulator.counters()["requests"], time.monotonic()
-        # Long enough for several looks, of which each is followed by three times the time that it took.
-        while (looks := (bench.emulator.counters()["requests"][operation] - counted[operation]) // pages) < 5:
-            pause(0.1)
-            if time.monotonic() > began + PATIENCE:
-                raise RuntimeError(f"only {looks} looks in {PATIENCE} s")
-        seconds = time.monotonic() - began
-        end, counted_after = client.ask("measure"), bench.emulator.counters()["requests"]
+        client.ask("measure")
+        pause(4 * cost["seconds_per_interval"])
+        longest = client.ask("measure")["longest"]
         took = _ends(bench, client, [instance for instance, _ in instances[:ENDED]])
-    requests = sum(counted_after.values()) - sum(counted.values())
     return {
-        "requests_per_interval": requests / looks,
-        "seconds_per_interval": seconds / looks,
-        "cpu_per_task": (end["cpu"] - begin["cpu"]) / looks / number,
-        "hold": end["longest"]["hold"],
-        "own": end["longest"]["own"],
-        "memory": end["memory"],
+        **cost,
+        "cpu_per_task": cost["cpu_per_interval"] / number,
+        "hold": longest["hold"],
+        "own": longest["own"],
         "end_to_event": {"mean": statistics.mean(took), "longest": max(took)},
+    }
+
+
+def _cost(bench: Bench, client: Any, operation: str, pages: int) -> dict[str, float]:
+    """Return what an interval costs, of several: each look is followed by three times the time that it took."""
+    pause(2 * WARM_UP)
+    begin, counted, began = client.ask("measure"), bench.emulator.counters()["requests"], time.monotonic()
+    while (looks := (bench.emulator.counters()["requests"][operation] - counted[operation]) // pages) < LOOKS:
+        pause(0.1)
+        if time.monotonic() > began + PATIENCE:
+            raise RuntimeError(f"only {looks} looks in {PATIENCE} s")
+    seconds = time.monotonic() - began
+    end, counted_after = client.ask("measure"), bench.emulator.counters()["requests"]
+    return {
+        "requests_per_interval": (sum(counted_after.values()) - sum(counted.values())) / looks,
+        "seconds_per_interval": seconds / looks,
+        "cpu_per_interval": (end["cpu"] - begin["cpu"]) / looks,
+        "memory": end["memory"],
     }
 
 
