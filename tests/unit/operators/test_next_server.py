@@ -26,11 +26,9 @@ pytestmark = [pytest.mark.usefixtures("impatient"), on_next]
 MANY = 120
 
 
-@pytest.fixture
-def flows(flows: Flows) -> Flows:
-    """A stack on which there is nothing yet."""
+@pytest.fixture(autouse=True)
+def _nothing_there(flows: Flows) -> None:
     flows.emulator.reset()
-    return flows
 
 
 def canceling(instance_id: str, **arguments: Any) -> TaskLife:
