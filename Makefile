@@ -63,6 +63,7 @@ bench: ## the benchmarks, beside other providers
 	$(call install,bench)
 	@for file in benchmarks/*.py; do echo "== $$file"; "$(VENV)/bin/python" "$$file" || failed=1; done; exit $${failed:-0}
 
+test-lowest: WORKERS = 2
 test-lowest: ## unit tests and one end-to-end test with the lowest versions that the package allows
 	$(check_python)
 	@"$(PYTHON)" tools/install.py --venv .venv-lowest --constraints constraints-lowest.txt --extras test
