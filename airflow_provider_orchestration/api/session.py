@@ -7,9 +7,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -20,11 +19,11 @@ from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponent
 from airflow_provider_orchestration import __version__
 from airflow_provider_orchestration.api import answers, inputs
 from airflow_provider_orchestration.api.answers import Call
-from airflow_provider_orchestration.api.models import ServerInfo
 from airflow_provider_orchestration.api.operations import Operation
 from airflow_provider_orchestration.api.settings import ClientSettings
 from airflow_provider_orchestration.api.tokens import request_options, source_for
 from airflow_provider_orchestration.api.transport import LimitedAdapter
+from airflow_provider_orchestration.api.wrapping import Cursor, Many, One, Page, decoder
 from airflow_provider_orchestration.exceptions import (
     FlowsApiError,
     InvalidAnswerError,
@@ -43,36 +42,6 @@ TRIES_ON_500 = 3  # it may mean anything: bad configuration, database down
 CONNECTIONS = 32  # kept for as many threads
 
 _T = TypeVar("_T")
-
-
-class _One(msgspec.Struct, Generic[_T]):
-    data: _T
-
-
-class _Many(msgspec.Struct, Generic[_T]):
-    data: list[_T] | None
-
-
-class Cursor(msgspec.Struct, Generic[_T], rename="camel"):
-    """A page of a list, and the cursor of the next one."""
-
-    page_size: int
-    has_more: bool
-    data: list[_T] | None = None
-    next: str = ""
-
-
-class _Page(msgspec.Struct, Generic[_T]):
-    cursor: Cursor[_T]
-
-
-def _make_decoder(model: Any, wrapping: Any) -> msgspec.json.Decoder[Any]:
-    if model is ServerInfo:  # the only answer that is not wrapped
-        return msgspec.json.Decoder(ServerInfo)
-    return msgspec.json.Decoder(wrapping[model])
-
-
-_decoder: Callable[[Any, Any], msgspec.json.Decoder[Any]] = cache(_make_decoder)
 
 
 class FlowsSession:
@@ -121,21 +90,21 @@ class FlowsSession:
         :param request: ``body``, ``query``, ``retries``, ``timeout``, and ``before_send``: called just before each try,
             with the token at hand; where it raises, nothing is sent and its error passes
         """
-        answer: _One[_T] | _T = self._read(Call(operation, ids or {}), _decoder(model, _One), **request)
-        return answer.data if isinstance(answer, _One) else answer
+        answer: One[_T] | _T = self._read(Call(operation, ids or {}), decoder(model, One), **request)
+        return answer.data if isinstance(answer, One) else answer
 
     def call_list(
         self, operation: Operation, model: type[_T], ids: Mapping[str, str] | None = None, **request: Any
     ) -> list[_T]:
         """Return the answer of an operation that answers a list; null is an empty one."""
-        answer: _Many[_T] = self._read(Call(operation, ids or {}), _decoder(model, _Many), **request)
+        answer: Many[_T] = self._read(Call(operation, ids or {}), decoder(model, Many), **request)
         return answer.data or []
 
     def call_page(
         self, operation: Operation, model: type[_T], ids: Mapping[str, str] | None = None, **request: Any
     ) -> Cursor[_T]:
         """Return a page of a list of the second version of the API, with the cursor of the next one."""
-        answer: _Page[_T] = self._read(Call(operation, ids or {}), _decoder(model, _Page), **request)
+        answer: Page[_T] = self._read(Call(operation, ids or {}), decoder(model, Page), **request)
         return answer.cursor
 
     def call_empty(self, operation: Operation, ids: Mapping[str, str] | None = None, **request: Any) -> None:
