@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from airflow_provider_orchestration.api import operations, paging
+from airflow_provider_orchestration.api import operations
+from airflow_provider_orchestration.api.paging import AT_ONCE, PAGE_SIZE, walk
 from airflow_provider_orchestration.exceptions import (
     AuthenticationError,
     IncompleteListError,
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from airflow_provider_orchestration.api.operations import Operation
-    from airflow_provider_orchestration.api.session import Cursor, FlowsSession
+    from airflow_provider_orchestration.api.session import FlowsSession
+    from airflow_provider_orchestration.api.wrapping import Cursor
 
-PAGE_SIZE = paging.PAGE_SIZE
 #: Seconds for which it is believed that a server cuts its lists, or does not: it may be replaced by another one.
 _BELIEVED = 600.0
 #: Passes over a list of which two in a row must agree.
@@ -93,7 +94,7 @@ class WholeLists:
         query: Mapping[str, str] | None = None,
         ends: float | None = None,
         expected: int = 0,
-        at_once: int = paging.AT_ONCE,
+        at_once: int = AT_ONCE,
         **limits: Any,
     ) -> Listed[_Item]:
         """
@@ -107,7 +108,7 @@ class WholeLists:
         :raises IncompleteListError: it may be cut, and nothing can be done about it
         """
         asked = dict(query or {})
-        cut: list[_Item] = []
+        items: list[_Item] = []
         requests = 0
         if expected < PAGE_SIZE or time.monotonic() >= self._cut_until:
             sized = asked | {"pageSize": str(PAGE_SIZE)}
@@ -120,7 +121,6 @@ class WholeLists:
                 requests = 2
                 if all_of_them := self._of_size_nothing(what, model, ids, asked, limits):
                     return Listed(all_of_them, paged=False, requests=requests)
-            cut = items
         found: dict[str, _Item] = {}
         try:
             for page in self.pages(what, model, ids, query=asked, expected=expected, at_once=at_once, **limits):
@@ -129,7 +129,7 @@ class WholeLists:
                 if ends is not None and time.time() >= ends:
                     raise _incomplete(what, f"more than {len(found)} items, which could not be read in time")
         except IncompleteListError as error:
-            error.items = _each_once(cut, found.values())
+            error.items = _each_once(items, found.values())
             raise
         return Listed(list(found.values()), paged=True, requests=requests)
 
@@ -176,7 +176,7 @@ class WholeLists:
         *,
         query: Mapping[str, str] | None = None,
         expected: int = 0,
-        at_once: int = paging.AT_ONCE,
+        at_once: int = AT_ONCE,
         **limits: Any,
     ) -> Iterator[list[_Item]]:
         """
@@ -194,7 +194,7 @@ class WholeLists:
                 raise _incomplete(what, why) from error
 
         came_from: set[str] = set()
-        for page in paging.walk(fetch, dict(query or {}) | {"pageSize": str(PAGE_SIZE)}, expected, at_once):
+        for page in walk(fetch, dict(query or {}) | {"pageSize": str(PAGE_SIZE)}, expected, at_once):
             self._cap, self._cap_until = max(self._known_cap(), page.page_size), time.monotonic() + _BELIEVED
             yield page.data or []
             if page.has_more and (not page.next or page.next in came_from):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_orchestration.api import names
 from airflow_provider_orchestration.api.inputs import check_id, check_text
 from airflow_provider_orchestration.exceptions import NotFoundError
 from airflow_provider_orchestration.run.words import wrapped
@@ -123,8 +124,6 @@ def find_workflow(
 
 def _recalled(client: FlowsClient, name: str, log: logging.Logger, asked_by: str) -> Workflow | None:
     """Return the workflow that the list's tasks have found by its name a moment ago, if it is still there."""
-    from airflow_provider_orchestration.api import names
-
     workflow_id = names.recall(client.settings.base_url, name, asked_by)
     workflow = None if workflow_id is None else _still_there(client, workflow_id)
     if workflow is None:
@@ -134,8 +133,6 @@ def _recalled(client: FlowsClient, name: str, log: logging.Logger, asked_by: str
 
 
 def _remembered(client: FlowsClient, name: str, log: logging.Logger, asked_by: str) -> Workflow:
-    from airflow_provider_orchestration.api import names
-
     looked_at = time.monotonic()
     newest, paged = _newest_of(client, name, log)
     if paged:

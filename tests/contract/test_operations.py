@@ -24,8 +24,8 @@ import pytest
 import requests
 
 from airflow_provider_orchestration.api.client import FlowsClient
-from airflow_provider_orchestration.api.lists import PAGE_SIZE
 from airflow_provider_orchestration.api.models import Instance, Workflow
+from airflow_provider_orchestration.api.paging import PAGE_SIZE
 from airflow_provider_orchestration.api.session import ClientSettings
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess
 from airflow_provider_orchestration.exceptions import (

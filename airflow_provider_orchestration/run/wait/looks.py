@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_orchestration.exceptions import CONCERN_ALL, FlowsApiError, FormanceError, IncompleteListError
+from airflow_provider_orchestration.exceptions import CONCERN_ALL, FormanceError, IncompleteListError
 from airflow_provider_orchestration.run import settings
 from airflow_provider_orchestration.run.wait import budget
 from airflow_provider_orchestration.run.wait.lists import (
@@ -120,7 +120,7 @@ class Looks:
                 group.waited_for_turns = max(group.waited_for_turns, waited)
                 if not pending or given_up:
                     return
-                if not optional and (paused := self._paused()):
+                if not optional and (paused := self._pauses.error()):
                     given_up.append(paused)
                     return
                 waiter = pending.popleft()
@@ -171,17 +171,9 @@ class Looks:
         group.failing.update(waiter for waiter in waiters if not waiter.verdict.done())
         await self._give(Look(error=error), waiters)
 
-    def _paused(self) -> FlowsApiError | None:
-        """Return why nothing may be asked now, if so."""
-        try:
-            self._pauses.check()
-        except FlowsApiError as error:
-            return error
-        return None
-
     async def _tell_all_of_refusal(self) -> None:
         """Tell all, also those for whom nothing was asked: they wait as long as the others."""
-        if error := self._paused():
+        if error := self._pauses.error():
             waiters = [waiter for group in self._groups.values() for waiter in group.waiters()]
             for group in self._groups.values():
                 group.failing.update(group.waiters())

@@ -8,6 +8,7 @@ import weakref
 from airflow_provider_orchestration.exceptions import (
     CONCERN_ALL,
     AuthenticationError,
+    FlowsApiError,
     FormanceError,
     ServerTroubleError,
 )
@@ -64,12 +65,21 @@ class Pauses:
         """
         Check that something may be asked now; from any thread.
 
-        :raises FlowsApiError: it may not. Of the kind of the error that began the pause where that concerns all, and
-            else of trouble with the server: it says nothing of what was to be asked for.
+        :raises FlowsApiError: see :meth:`error`.
+        """
+        if error := self.error():
+            raise error
+
+    def error(self) -> FlowsApiError | None:
+        """
+        Return why nothing may be asked now, if so; from any thread.
+
+        Of the kind of the error that began the pause where that concerns all, and else of trouble with the server: it
+        says nothing of what was to be asked for.
         """
         left, reason = self.until - time.monotonic(), self._reason
         if left <= 0 or reason is None:
-            return
+            return None
         kind = next((one for one in CONCERN_ALL if isinstance(reason, one)), ServerTroubleError)
         status = getattr(reason, "status_code", None)
         why = "refused the credentials" if kind is AuthenticationError else "wants to be left alone"
@@ -79,4 +89,4 @@ class Pauses:
             details=reason.details,
         )
         self._not_asked.add(error)
-        raise error
+        return error
