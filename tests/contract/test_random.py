@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
 from tests.contract.exchanges import Exchange, read_record
 from tests.contract.replay import SCOPES
+from tests.support.servers import both_servers
 
 UNKNOWN = st.sampled_from(["nope", "00000000-0000-0000-0000-000000000000"])
 WAITS = {"stages": [{"wait_event": {"event": "go"}}, {"noop": {}}]}
@@ -330,11 +331,8 @@ class Sequence(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def stacks() -> Iterator[dict[str, EmulatorProcess]]:
-    with (
-        EmulatorProcess("--time-scale", "0.001") as today,
-        EmulatorProcess("--time-scale", "0.001", server="next") as to_come,
-    ):
-        yield {"2.6": today, "next": to_come}
+    with both_servers("--time-scale", "0.001") as stacks:
+        yield stacks
 
 
 def play(emulator: EmulatorProcess, server: str, **more: Any) -> None:

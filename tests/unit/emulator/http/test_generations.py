@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_orchestration.emulator.testing import EmulatorProcess, wait_for
+from tests.support.servers import both_servers
 from tests.unit.emulator.conftest import Flows
 
 WAIT = {"wait_event": {"event": "go"}}
@@ -16,11 +17,8 @@ SERVERS = ("2.6", "next")
 
 @pytest.fixture(scope="module")
 def emulators() -> Iterator[dict[str, EmulatorProcess]]:
-    with (
-        EmulatorProcess("--time-scale", "0.01") as today,
-        EmulatorProcess("--time-scale", "0.01", server="next") as coming,
-    ):
-        yield {"2.6": today, "next": coming}
+    with both_servers("--time-scale", "0.01") as emulators:
+        yield emulators
 
 
 @pytest.fixture(params=SERVERS)
