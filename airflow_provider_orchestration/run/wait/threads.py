@@ -95,26 +95,27 @@ class ThreadedClient:
         try:
             client = await self._get_client(time.monotonic() - CONNECTION_HOLDS)
             asked_at = time.monotonic()
-            try:
-                return await self._in_thread(function, client, in_list_thread)
-            except AuthenticationError:
-                other = await self._get_client(asked_at)
-                if other is client:
-                    raise
-                # A 401 proves that nothing was done, so this is safe for a write, too.
-                return await self._in_thread(function, other, in_list_thread)
+            if self._slots is None:
+                self._slots = asyncio.Semaphore(max(1, settings.requests_at_once() - 1))
+            pool = pools.LISTS if in_list_thread else pools.READS
+            # Kept until a refusal is one: who is next is to know of it.
+            async with self._list_slot if in_list_thread else self._slots:
+                try:
+                    return await self._in_thread(function, client, pool)
+                except AuthenticationError:
+                    other = await self._get_client(asked_at)
+                    if other is client:
+                        raise
+                    # A 401 proves that nothing was done, so this is safe for a write, too.
+                    return await self._in_thread(function, other, pool)
         finally:
             self.end_use()
 
-    async def _in_thread(self, function: Callable[[FlowsClient], T], client: FlowsClient, in_list_thread: bool) -> T:
-        if self._slots is None:
-            self._slots = asyncio.Semaphore(max(1, settings.requests_at_once() - 1))
-        async with self._list_slot if in_list_thread else self._slots:
-            pool = pools.LISTS if in_list_thread else pools.READS
-            if self._answers:
-                return await self._run(function, client, pool)
-            async with self._one_slot:
-                return await self._run(function, client, pools.SILENT if self._answers is False else pool)
+    async def _in_thread(self, function: Callable[[FlowsClient], T], client: FlowsClient, pool: str) -> T:
+        if self._answers:
+            return await self._run(function, client, pool)
+        async with self._one_slot:
+            return await self._run(function, client, pools.SILENT if self._answers is False else pool)
 
     async def _run(self, function: Callable[[FlowsClient], T], client: FlowsClient, pool: str) -> T:
         try:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_orchestration.api.settings import ClientSettings
+from airflow_provider_orchestration.hooks.orchestration import OrchestrationHook
 from airflow_provider_orchestration.run import settings
 from airflow_provider_orchestration.run.wait import pauses
 from airflow_provider_orchestration.run.wait.poller import Poller
@@ -72,6 +74,21 @@ def test_lists_that_waited_for_their_turn_are_not_made_once_it_refuses(flows, sa
 
     run(lambda poller: in_vain(poller, crowds, 3.0))
     assert len(said.having("cannot be read", "warning")) == 3 * len(crowds)
+    assert sum(flows.emulator.counters()["requests"].values()) <= 2
+
+
+def test_nobody_asks_while_the_connection_is_read_again_after_a_refusal(flows, monkeypatch):
+    crowds = [Crowd(flows, 3) for _ in range(10)]
+    flows.emulator.fault("*", "status", times="always", status=401)
+    flows.emulator.reset_counters()
+    read = OrchestrationHook.get_async_settings
+
+    async def slowly(conn_id: str) -> ClientSettings:
+        await asyncio.sleep(0.3)
+        return await read(conn_id)
+
+    monkeypatch.setattr(OrchestrationHook, "get_async_settings", staticmethod(slowly))
+    run(lambda poller: in_vain(poller, crowds, 3.0))
     assert sum(flows.emulator.counters()["requests"].values()) <= 2
 
 
